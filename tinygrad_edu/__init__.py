@@ -1,0 +1,51 @@
+"""tinygrad_edu: reverse-mode automatic differentiation, small enough to read in an evening.
+
+Read the source in this order:
+
+    tensor.py        what a Tensor remembers
+    chain.py         how the chain rule walks it
+    rules.py         how one function holds an op's value and its derivatives
+    ops/             every operation
+    derivatives.py   functions of functions: grad, jacobian, hessian
+    checking.py      is a gradient right? ask the definition
+    initializers.py  how weights begin
+    layers.py        parameters, and what is done with them
+    losses.py        how wrong, as one number
+    arena.py         many parameters as one vector
+    optimizers.py    how to walk downhill
+    data.py          data sets
+    training.py      the loop in the open
+
+(Beside them: arrays.py, modes.py, random.py and creation.py, a page each; drawing.py, the picture
+of a computation; __main__.py, all of it at work on handwritten digits.)
+
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> y = x * x + x
+    >>> y.backward()
+    >>> float(x.grad)
+    7.0
+"""
+
+from tinygrad_edu import (
+    checking,
+    data,
+    derivatives,
+    initializers,
+    layers,
+    losses,
+    ops,
+    optimizers,
+    training,
+)
+from tinygrad_edu.arrays import set_default_dtype
+from tinygrad_edu.checking import GradientError, gradcheck
+from tinygrad_edu.creation import *
+from tinygrad_edu.layers import Sequential
+from tinygrad_edu.modes import enable_grad, is_grad_enabled, no_grad, trace_lines
+from tinygrad_edu.ops import *
+from tinygrad_edu.random import manual_seed
+from tinygrad_edu.rules import Op, differentiable
+from tinygrad_edu.tensor import Tensor, grad, tensor
+
+__version__ = "0.1.0"

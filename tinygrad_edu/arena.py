@@ -1,0 +1,126 @@
+"""The arena: many parameters as one vector.
+
+A network's parameters are many arrays, most of them small, and NumPy's price per call is the same
+for 10 numbers as for 1000. So an optimizer moves its parameters into one long vector, and their
+gradients into another; each tensor keeps a view of its stretch and notices nothing. The formula of
+an optimizer then runs once, on vectors.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_edu.arrays import Array
+from tinygrad_edu.tensor import Tensor, mark_written, plain
+
+__all__ = ["Arena"]
+
+
+class Home(NamedTuple):
+    """A tensor's place in an arena. Holds no strong reference to the arena, so no cycle."""
+
+    arena: weakref.ref[Arena]
+    data: Array  # views of the arena's vectors, in the tensor's shape
+    grad: Array
+    walked: list[weakref.ref[Tensor]]
+
+
+class Arena:
+    """Tensors of one dtype, side by side.
+
+    `data` and `grad` are the vectors; `walked` are the roots of graphs that `backward` has gone
+    through since the last step: they are stale as soon as the numbers change.
+
+    >>> w, b = Tensor([[1.0, 2.0]], requires_grad=True), Tensor(3.0, requires_grad=True)
+    >>> arena = Arena([w, b])
+    >>> arena.data
+    array([1., 2., 3.], dtype=float32)
+    >>> arena.data *= 10
+    >>> b
+    Tensor(30., requires_grad=True)
+    """
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        for i, t in enumerate(tensors):
+            if t._home is not None and t._home.arena() is not None:
+                raise ValueError(
+                    f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two would "
+                    "disturb each other. Give each parameter to one, or delete the old optimizer."
+                )
+        self.tensors = tensors
+        size = sum(t.size for t in tensors)
+        dtype = tensors[0].dtype
+        self.data = np.empty(size, dtype)
+        self.grad = np.zeros(size, dtype)
+        self.walked: list[weakref.ref[Tensor]] = []
+        self.stretches: list[slice] = []
+        me, start = weakref.ref(self), 0
+        for t in tensors:
+            stretch = slice(start, start + t.size)
+            data, grad = (v[stretch].reshape(t.shape) for v in (self.data, self.grad))
+            data[...] = t.data
+            t._data = data
+            if isinstance(t.grad, np.ndarray):
+                grad[...] = t.grad
+                t.grad = grad
+            t._home = Home(me, data, grad, self.walked)
+            self.stretches.append(stretch)
+            start = stretch.stop
+
+    def __reduce__(self) -> tuple[type[Arena], tuple[list[Tensor]]]:
+        return Arena, (self.tensors,)  # a copy packs the copied tensors
+
+    def gather(self) -> list[int]:
+        """Bring home what was assigned from outside; returns which tensors have no gradient.
+
+        Raises ValueError before anything is changed if a shape is not the one that was packed.
+        """
+        odd = [
+            (i, t, t._home)
+            for i, t in enumerate(self.tensors)
+            if t.grad is not t._home.grad or t._data is not t._home.data
+        ]
+        for i, t, home in odd:
+            for what, now in (("data", t._data), ("grad", t.grad)):
+                if now is not None and np.shape(now) != home.data.shape:
+                    raise ValueError(
+                        f"optimizer: {what} of parameter {_named(t, i)} now has shape "
+                        f"{np.shape(now)}, it was {home.data.shape}; make a new optimizer for it."
+                    )
+        for _, t, home in odd:
+            if t._data is not home.data:
+                home.data[...] = t._data
+                t._data = home.data
+            if t.grad is not None and t.grad is not home.grad:
+                home.grad[...] = plain(t.grad)
+                t.grad = home.grad
+        return [i for i, t, _ in odd if t.grad is None]
+
+    def runs(self, missing: list[int]) -> list[slice]:
+        """The stretches to update: all of the vector, or what lies between tensors without gradient."""
+        if not missing:
+            return [slice(0, len(self.data))]
+        runs: list[slice] = []
+        for i, stretch in enumerate(self.stretches):
+            if i in missing:
+                continue
+            if runs and runs[-1].stop == stretch.start:
+                runs[-1] = slice(runs[-1].start, stretch.stop)
+            else:
+                runs.append(stretch)
+        return runs
+
+    def written(self) -> None:
+        """The numbers changed: mark the tensors, and let go of the graphs that used the old ones."""
+        mark_written(self.tensors)
+        for root in self.walked:
+            if (t := root()) is not None:
+                t._let_go()
+        self.walked.clear()
+
+
+def _named(t: Tensor, i: int) -> str:
+    return repr(t.name) if t.name is not None else f"number {i} (shape {t.shape})"

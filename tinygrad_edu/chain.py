@@ -1,0 +1,154 @@
+"""The chain rule: how gradients find their way back.
+
+Every tensor has a birth number, and an op's inputs are older than its output. So going through the
+tensors from the youngest to the oldest, whatever arrives at a tensor has arrived completely before
+its turn comes: all its uses are younger. No recursion, no marking, one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:  # tensor.py imports this file; only the annotations look back
+    from tinygrad_edu.tensor import Tensor
+
+__all__ = ["walk", "youngest_first"]
+
+_birth = attrgetter("_birth")
+
+Step = tuple["Tensor", Any, list[tuple["Tensor", Any]]]
+
+
+def walk(
+    root: Tensor, gradient: Any, create_graph: bool = False, wanted: list[Tensor] | None = None
+) -> Iterator[Step]:
+    """Apply the chain rule one tensor at a time, and show each step to whoever listens.
+
+    A step is `(tensor, g, contributions)`: the tensor's complete gradient, and what each of its
+    inputs got from it as `(input, dinput)` pairs. `gradient` is dL/d(root). The leaves, which have
+    no inputs, come last. Gradients live here and not on the tensors, so nothing goes stale and a
+    second walk starts afresh. With `wanted`, only what leads to these tensors is walked.
+    """
+    order = youngest_first(root)
+    leads = None if wanted is None else _leading_to(wanted, order)
+    grads = {root: gradient}
+    for t in order:
+        if t not in grads:
+            continue  # it leads to nothing wanted
+        g = grads.pop(t)  # complete: every use of t is younger
+        if t._hooks:
+            g = _hooked(t, g)
+        contributions = []
+        for x, pullback in _replayed(t) if create_graph else t._edges:
+            if leads is not None and x not in leads:
+                continue
+            if x._written > t._birth:
+                raise _changed(t, x)
+            dx = pullback(g)
+            data = x._data
+            if type(dx) is not np.ndarray or dx.shape != data.shape or dx.dtype is not data.dtype:
+                dx = _fitted(dx, x, t)
+            grads[x] = _added(grads[x], dx) if x in grads else dx
+            contributions.append((x, dx))
+        yield t, g, contributions
+    for leaf, g in grads.items():
+        yield leaf, _hooked(leaf, g) if leaf._hooks else g, []
+
+
+def youngest_first(root: Tensor) -> list[Tensor]:
+    """The root and all under it that an op made, each once, each before its inputs."""
+    found, seen, waiting = [], {root}, [root]
+    while waiting:
+        t = waiting.pop()
+        found.append(t)
+        if t._args is None:
+            raise _stale(t, root)
+        for x, _ in t._edges:
+            if x._op is not None and x not in seen:
+                seen.add(x)
+                waiting.append(x)
+    found.sort(key=_birth, reverse=True)
+    return found
+
+
+def _leading_to(wanted: list[Tensor], order: list[Tensor]) -> set[Tensor]:
+    """Those of `wanted` and `order` that are wanted or were computed from something wanted."""
+    leads = set(wanted)
+    for t in reversed(order):  # oldest first: the inputs of t have been judged
+        if any(x in leads for x, _ in t._edges):
+            leads.add(t)
+    return leads
+
+
+def _replayed(t: Tensor) -> list[tuple[Tensor, Any]]:
+    """The edges of t again, from its rule run on Tensors: what their pullbacks do is recorded.
+
+    So the rule that gave the value and the first derivative gives the second and all others, too.
+    """
+    wanted = [x for x, _ in t._edges]
+    if not wanted:
+        return []
+    args = [getattr(x, "_data", x) if not any(x is w for w in wanted) else x for x in t._args]
+    made = t._op.rule(*args, **t._options)
+    return [(x, dx) for x, dx in zip(args, made[1:]) if any(x is w for w in wanted)]  # noqa: B905
+
+
+def _added(before: Any, dx: Any) -> Any:
+    total = before + dx  # never in place: both may be held by someone else
+    return np.asarray(total) if isinstance(total, np.generic) else total
+
+
+def _fitted(dx: Any, x: Tensor, t: Tensor) -> Any:
+    """dx in the shape and dtype of x: summed over the axes along which x was broadcast."""
+    given, shape = np.shape(dx), x._data.shape
+    extra = len(given) - len(shape)
+    if given != shape and extra >= 0:
+        repeated = [extra + i for i, n in enumerate(shape) if n == 1 and given[extra + i] != 1]
+        dx = np.reshape(np.sum(dx, axis=(*range(extra), *repeated)), shape)
+    if np.shape(dx) != shape:
+        raise ValueError(
+            f"{t._op.name}: its rule gives a gradient of shape {given} for an input of shape {shape}."
+        )
+    if type(dx) is not type(x):
+        dx = np.asarray(dx)
+    return dx if dx.dtype == x._data.dtype else dx.astype(x._data.dtype)
+
+
+def _hooked(t: Tensor, g: Any) -> Any:
+    """The gradient after t's hooks: each may replace it."""
+    for hook in t._hooks:
+        new = hook.function(g)
+        if new is None:
+            continue
+        if np.shape(new) != t._data.shape:
+            raise ValueError(
+                f"hook: returned shape {np.shape(new)} for a gradient of shape {t._data.shape}; "
+                "return the gradient in its own shape, or None to leave it."
+            )
+        g = new if type(new) is type(t) else np.asarray(new, dtype=t._data.dtype)
+    return g
+
+
+def _described(x: Tensor) -> str:
+    return f"{x.name or 'a tensor'} of shape {x._data.shape}"
+
+
+def _changed(t: Tensor, x: Tensor) -> RuntimeError:
+    return RuntimeError(
+        f"backward: {_described(x)} was changed (an optimizer step, or an assignment to .data) after "
+        f"{t._op.name} had used it, so its gradient would be wrong. Compute the loss again after "
+        "changing parameters, or change them after backward."
+    )
+
+
+def _stale(t: Tensor, root: Tensor) -> RuntimeError:
+    part = "this loss" if t is root else f"{_described(t)} (made by {t._op.name}) under this loss"
+    return RuntimeError(
+        f"backward: the graph of {part} was let go by an optimizer step, which changed the "
+        "parameters it was computed from. Compute the loss again; to keep numbers of earlier "
+        "steps, keep loss.item()."
+    )

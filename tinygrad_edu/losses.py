@@ -1,0 +1,195 @@
+"""Losses: how wrong, as one number.
+
+Every loss is a function `(prediction, target, reduction="mean")`. Two shapes that would broadcast
+against each other are refused: (8,) against (8, 1) would quietly compare everything with everything.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu import ops
+from tinygrad_edu.arrays import Array
+from tinygrad_edu.tensor import Tensor, plain
+
+__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "get", "mean_squared_error"]
+
+Target = Any  # a Tensor, an array or a list of numbers
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def mean_squared_error(prediction: Tensor, target: Target, reduction: str = "mean") -> Tensor:
+    """The mean of (prediction - target)^2; both of one shape.
+
+    >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
+    Tensor(2., op=mean)
+    """
+    target = _paired("mean_squared_error", prediction, target)
+    difference = prediction - target
+    return _checked(_reduced(difference * difference, reduction), "mean_squared_error", target)
+
+
+# ---------------------------------------------------------------- classes
+
+
+def cross_entropy(
+    prediction: Tensor,
+    target: Target,
+    reduction: str = "mean",
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Tensor:
+    """The mean of -log p(label), where p = softmax(prediction): logits in, no softmax before.
+
+    `prediction` is (batch, classes). `target` is either the labels, whole numbers (batch,), or
+    probabilities (batch, classes).
+
+    `weight`            one factor per class; the mean is then the weighted one, as in PyTorch.
+    `label_smoothing`   moves this share of the probability evenly over all classes.
+    `ignore_index`      examples with this label do not count.
+
+    Raises ValueError for labels out of range, an empty batch or shapes that do not belong together.
+    Source: Bishop, Pattern Recognition and Machine Learning, 4.3.4.
+
+    >>> cross_entropy(Tensor([[0.0, 0.0]]), [1]).item() == np.float32(np.log(2))
+    True
+    """
+    target = np.asarray(plain(target))
+    if isinstance(prediction, Tensor) and prediction.op is ops.softmax.op:
+        _warn_of_softmax()
+    if reduction == "mean" and weight is None and not label_smoothing and ignore_index is None:
+        return ops.softmax_cross_entropy(prediction, target)
+    labels = target.ndim < np.ndim(prediction)
+    share = _shares(prediction, target, labels, label_smoothing, ignore_index)
+    if weight is not None:
+        factors = np.asarray(plain(weight), dtype=share.dtype)
+        if factors.shape != share.shape[-1:]:
+            raise ValueError(
+                f"cross_entropy: weight has shape {factors.shape}, but there are "
+                f"{share.shape[-1]} classes; give one factor per class."
+            )
+        share = share * factors
+    each = -(ops.log_softmax(prediction) * share).sum(axis=-1)
+    if reduction != "mean":
+        return _reduced(each, reduction)
+    if not labels:
+        return each.mean()
+    counted = np.ones_like(target, dtype=bool) if ignore_index is None else target != ignore_index
+    count = counted.sum() if weight is None else factors[target[counted]].sum()
+    if count == 0:
+        raise ValueError("cross_entropy: no example counts: the batch is empty or all of it ignored.")
+    return each.sum() / float(count)
+
+
+def _shares(
+    prediction: Tensor, target: Array, labels: bool, smoothing: float, ignored: int | None
+) -> Array:
+    """How much of the probability each class should get: (batch, classes)."""
+    classes = np.shape(prediction)[-1]
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"cross_entropy: label_smoothing={smoothing} is not in [0, 1).")
+    if labels:
+        skip = np.zeros(target.shape, bool) if ignored is None else target == ignored
+        known = np.where(skip, 0, target)
+        ops.softmax_cross_entropy(plain(prediction), known)  # says what is wrong with the labels
+        share = np.eye(classes, dtype=prediction.dtype)[known]
+    else:
+        ops.softmax_cross_entropy(plain(prediction), target)
+        skip, share = np.zeros(target.shape[:-1], bool), target.astype(prediction.dtype)
+    share = share * (1 - smoothing) + smoothing / classes
+    return np.where(skip[..., None], 0, share)
+
+
+def binary_cross_entropy_with_logits(
+    prediction: Tensor, target: Target, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """The mean of -(y log p + (1 - y) log(1 - p)), where p = sigmoid(prediction), y = target.
+
+    As softplus(-x) for y = 1 and softplus(x) for y = 0: exact for logits of any size. `pos_weight`
+    is a factor on the first term.
+
+    >>> binary_cross_entropy_with_logits(Tensor([1000.0]), [1.0]).item()
+    0.0
+    """
+    name = "binary_cross_entropy_with_logits"
+    y = _paired(name, prediction, target)
+    values = plain(y)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        bad = np.flatnonzero(~((values >= 0) & (values <= 1)))[0]
+        where = [int(i) for i in np.unravel_index(bad, values.shape)]
+        raise ValueError(f"{name}: target {values.flat[bad]} at {where} is not in [0, 1].")
+    positive = y if pos_weight is None else y * np.asarray(plain(pos_weight), dtype=prediction.dtype)
+    return _reduced(ops.softplus(-prediction) * positive + ops.softplus(prediction) * (1 - y), reduction)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def _paired(name: str, prediction: Tensor, target: Target) -> Any:
+    """The target in the prediction's dtype, after a look at both shapes."""
+    if not isinstance(target, Tensor):
+        target = np.asarray(target, dtype=np.asarray(plain(prediction)).dtype)
+    if np.shape(target) != np.shape(prediction):
+        raise ValueError(
+            f"{name}: prediction has shape {np.shape(prediction)}, target {np.shape(target)}; they "
+            "must be equal. Reshape one, for instance prediction.squeeze(-1) or target[:, None]."
+        )
+    return target
+
+
+def _reduced(each: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return each
+    if reduction == "sum":
+        return each.sum()
+    if reduction != "mean":
+        raise ValueError(f"reduction: {reduction!r}; it is 'mean', 'sum' or 'none'.")
+    if each.size == 0:
+        raise ValueError(f"mean of a loss of shape {each.shape}: the batch is empty.")
+    return each.mean()
+
+
+def _checked(loss: Tensor, name: str, target: Any) -> Tensor:
+    """The loss, unless it is nan because the target is: looked at only then."""
+    if loss.size == 1 and math.isnan(loss.item()) and np.isnan(plain(target)).any():
+        where = [int(i) for i in np.argwhere(np.isnan(plain(target)))[0]]
+        raise ValueError(f"{name}: target is nan at {where}; clean the data first.")
+    return loss
+
+
+def _warn_of_softmax() -> None:
+    warnings.warn(
+        "cross_entropy takes logits and applies softmax itself; drop the softmax before it.",
+        stacklevel=3,
+    )
+
+
+_BY_NAME: dict[str, Callable[..., Tensor]] = {
+    "mse": mean_squared_error,
+    "mean_squared_error": mean_squared_error,
+    "cross_entropy": cross_entropy,
+    "categorical_crossentropy": cross_entropy,
+    "sparse_categorical_crossentropy": cross_entropy,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+}
+
+
+def get(name: str | Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The loss of that name, Keras's names included; a function is passed on.
+
+    >>> get("mse") is mean_squared_error
+    True
+    """
+    if callable(name):
+        return name
+    if name not in _BY_NAME:
+        raise ValueError(f"losses: there is no {name!r}; there are {', '.join(_BY_NAME)}.")
+    return _BY_NAME[name]

@@ -1,0 +1,381 @@
+"""What networks are made of: affine maps, losses of scores, tables, normalising, attention.
+
+Most could be put together from the ops before. Each is one op here where that is faster, safer from
+overflow or clearer to look at; its docstring says what it equals, and a test holds it to that.
+Convolutions have their own room, `convolution.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.arrays import Array
+from tinygrad_edu.ops.arithmetic import multiply
+from tinygrad_edu.ops.reductions import softmax
+from tinygrad_edu.ops.shaping import scatter
+from tinygrad_edu.random import Rng, as_generator
+from tinygrad_edu.rules import differentiable
+from tinygrad_edu.tensor import Tensor, plain
+
+__all__ = [
+    "linear", "softmax_cross_entropy", "embedding", "normalize", "layer_norm", "batch_norm",
+    "dropout", "scaled_dot_product_attention", "masked_softmax",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- an affine map
+
+
+@differentiable
+def linear(x, weight, bias=None):
+    """z = x weight + bias
+    dx = g weight^T        dweight = x^T g        dbias = sum of g over the rows
+
+    Equals `x @ weight + bias`, in one step: x (..., inputs), weight (inputs, outputs), bias
+    (outputs,). The leading axes of x together are the rows.
+    """
+    if x.ndim != 2 or weight.ndim != 2:
+        return _linear_of_stacks(x, weight, bias)
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise _unfit_bias(weight, bias)
+    try:
+        z = np.dot(x, weight)  # the same product as @, a little quicker to call
+    except ValueError:
+        raise _unequal(x, weight) from None
+    if bias is not None:
+        z = z + bias
+    return z, lambda g: np.dot(g, weight.T), lambda g: np.dot(x.T, g), lambda g: g.sum(axis=0)
+
+
+def _linear_of_stacks(x, weight, bias):
+    """linear for an x of any axes: of its rows, and then back in shape."""
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[:1]:
+        raise _unequal(x, weight)
+
+    def rows(x):
+        return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
+
+    z, dx, dweight, dbias = linear.op.rule(rows(x), weight, bias)
+    return (
+        z.reshape((*x.shape[:-1], weight.shape[1])),
+        lambda g: dx(rows(g)).reshape(x.shape),
+        lambda g: dweight(rows(g)),
+        lambda g: dbias(rows(g)),
+    )
+
+
+def _unequal(x, weight):
+    """The error where x does not fit the weight."""
+    shapes = f"linear: x {x.shape}, weight {weight.shape}: "
+    if weight.ndim != 2 or x.ndim == 0:
+        return ValueError(f"{shapes}make x (..., inputs) and weight (inputs, outputs).")
+    remedy = f"Make the weight ({x.shape[-1]}, {weight.shape[1]}), or change the size of x."
+    if x.shape[-1] == weight.shape[1]:
+        remedy = "The weight is (inputs, outputs): did you mean weight.T?"
+    return ValueError(f"{shapes}{x.shape[-1]} != {weight.shape[0]}. {remedy}")
+
+
+def _unfit_bias(weight, bias):
+    return ValueError(
+        f"linear: weight {weight.shape}, bias {bias.shape}: make the bias {weight.shape[1:]}, one "
+        "number per output."
+    )
+
+
+# ---------------------------------------------------------------- the loss of scores
+
+
+@differentiable
+def softmax_cross_entropy(logits, labels, weights=None):
+    """z = sum of weights_i (log(sum of e^logits_i) - logits_i[labels_i])
+    dlogits_i = g weights_i (softmax(logits_i) - onehot(labels_i))
+
+    Equals `-(weights * log_softmax(logits)[range(n), labels]).sum()`, in one step. `weights` has
+    one number per example; left out, each is 1/n, so z is the mean. An example of weight 0 is left
+    out, even where its loss is inf.
+
+    `labels` are whole numbers from 0, in the shape of logits without its last axis; or
+    probabilities in the shape of logits, which take the place of the onehot: then the loss of an
+    example is -sum of p_k log_softmax(logits)_k. Labels and weights have no gradient.
+    """
+    target, sums = _wished(np.asarray(labels), logits)
+    with np.errstate(invalid="ignore", over="ignore"):  # of nothing but -inf, or of +inf, it is nan
+        shifted = logits - plain(logits).max(axis=-1, keepdims=True)  # so exp never overflows
+        e = np.exp(shifted)
+        total = e.sum(axis=-1, keepdims=True)
+        log_p = shifted - np.log(total)
+        if target.dtype == bool:
+            gains = log_p[target]
+        else:
+            gains = np.where(target == 0, 0, target * log_p).sum(axis=-1)  # 0 log 0 is 0
+        if weights is None:
+            scale = 1 / gains.size
+            z = -gains.sum() * scale
+        else:
+            weights = _one_each(weights, logits)
+            scale = weights[..., None]
+            z = -np.where(weights == 0, 0, weights * gains.reshape(weights.shape)).sum()
+    return z, lambda g: g * scale * (e * (sums / total) - target)
+
+
+def _wished(labels, logits):
+    """The probabilities that the labels wish for (certainties as bools), and their sums."""
+    if labels.shape == logits.shape[:-1] and labels.dtype.kind in "iu" and labels.size:
+        onehot = labels[..., None] == np.arange(logits.shape[-1])
+        if np.count_nonzero(onehot) == labels.size:  # less if a label is none of the classes
+            return onehot, 1
+    elif labels.shape == logits.shape and labels.size and (labels >= 0).all():  # nan fails, too
+        target = labels.astype(logits.dtype)
+        return target, target.sum(axis=-1, keepdims=True)
+    raise _refused(labels, logits.shape)
+
+
+def _one_each(weights, logits):
+    """The weights as an array, one per example."""
+    weights = np.asarray(weights, dtype=logits.dtype)
+    if weights.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"softmax_cross_entropy: logits {logits.shape}, weights {weights.shape}: give one "
+            f"weight per example, {logits.shape[:-1]}."
+        )
+    return weights
+
+
+def _refused(labels, shape):
+    """What is wrong with the labels of logits of that shape."""
+    op, classes = "softmax_cross_entropy", shape[-1]
+    if labels.shape not in (shape[:-1], shape):
+        return ValueError(
+            f"{op}: logits {shape}, labels {labels.shape}: give labels {shape[:-1]}, one per "
+            f"example, or probabilities {shape}."
+        )
+    if labels.size == 0:
+        return ValueError(f"{op}: logits {shape}: the mean loss of no examples; give at least one.")
+    if labels.shape == shape:
+        return ValueError(
+            f"{op}: probability {_first(labels, ~(labels >= 0))}; give numbers of at least 0."
+        )
+    if labels.dtype.kind in "iu":
+        wrong = _first(labels, (labels < 0) | (labels >= classes))
+        return ValueError(f"{op}: label {wrong} is not in 0..{classes - 1}.")
+    odd = labels != np.floor(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, bool)
+    return TypeError(
+        f"{op}: label {_first(labels, odd)} is of dtype {labels.dtype}; give whole numbers "
+        f"(labels.astype(int)), or probabilities {shape}."
+    )
+
+
+def _first(x, wrong):
+    """The first entry that is wrong, and where, for a message."""
+    where = np.unravel_index(np.argmax(wrong), x.shape)
+    position = ", ".join(map(str, where))
+    return f"{x[where]} at position {position if len(where) < 2 else f'({position})'}"
+
+
+# ---------------------------------------------------------------- rows of a table
+
+
+@differentiable
+def embedding(indices, weight):
+    """z = weight[indices]        dweight = the rows of g, added up where indices say
+
+    indices are whole numbers from 0, in any shape; weight is (rows, ...), one row for each index.
+    A row that is used several times gets the sum of its gradients.
+    """
+    indices = np.asarray(indices)
+    if indices.size == 0:
+        indices = indices.astype(int)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"embedding: indices of dtype {indices.dtype}; give whole numbers, indices.astype(int)."
+        )
+    rows = len(weight)
+    if indices.size and not (indices.min() >= 0 and indices.max() < rows):
+        wrong = _first(indices, (indices < 0) | (indices >= rows))
+        raise ValueError(f"embedding: index {wrong} is not in 0..{rows - 1}.")
+    return weight[indices], None, lambda g: scatter.value(g, (indices,), weight.shape)
+
+
+# ---------------------------------------------------------------- normalising
+
+
+@differentiable
+def normalize(x, axis=-1, epsilon=1e-5):
+    """z = (x - mean of x) / s
+    dx = (g - mean of g - z (mean of g z)) / s
+
+    s = sqrt(variance of x + epsilon), the means along `axis` (one or several). Where all x are
+    equal z is 0, and epsilon keeps the gradient finite.
+    """
+    from_mean = x - np.mean(x, axis=axis, keepdims=True)
+    s = np.sqrt(np.mean(from_mean * from_mean, axis=axis, keepdims=True) + epsilon)
+    z = from_mean / s
+
+    def dx(g):
+        mean_g = np.mean(g, axis=axis, keepdims=True)
+        return (g - mean_g - z * np.mean(g * z, axis=axis, keepdims=True)) / s
+
+    return z, dx
+
+
+def layer_norm(
+    x: Tensor | Array,
+    scale: Tensor | Array | None = None,
+    shift: Tensor | Array | None = None,
+    axis: int | tuple[int, ...] = -1,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """Normalise each example by its own features.
+
+    scale * (x - mean) / sqrt(variance + epsilon) + shift, where mean and variance are taken along
+    `axis`; scale and shift have the shape of x along it.
+    Ba, Kiros, Hinton 2016, "Layer normalization".
+
+    >>> layer_norm(Tensor([[1.0, 3.0], [0.0, 100.0]]), epsilon=0.0)
+    Tensor([[-1.,  1.],
+            [-1.,  1.]])
+    """
+    axes = _axes("layer_norm", axis, x.ndim)
+    z = normalize(x, axes, epsilon)
+    return _scaled("layer_norm", z, scale, shift, axes)
+
+
+def batch_norm(
+    x: Tensor | Array,
+    scale: Tensor | Array | None = None,
+    shift: Tensor | Array | None = None,
+    axis: int | tuple[int, ...] | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel by what the batch holds.
+
+    scale * (x - mean) / sqrt(variance + epsilon) + shift, where mean and variance are taken along
+    `axis`; left out, it is all axes but the second, the channels'. Scale and shift have the shape
+    of x along the other axes, (channels,). A batch of one is no more than its mean: it gives shift.
+    Ioffe, Szegedy 2015, "Batch normalization".
+
+    >>> batch_norm(Tensor([[1.0, 0.0], [3.0, 100.0]]), epsilon=0.0)
+    Tensor([[-1., -1.],
+            [ 1.,  1.]])
+    """
+    axes = _axes("batch_norm", (0, *range(2, x.ndim)) if axis is None else axis, x.ndim)
+    if math.prod(x.shape[i] for i in axes) == 0:
+        raise ValueError(f"batch_norm: x {x.shape}: an empty batch has no mean.")
+    z = normalize(x, axes, epsilon)
+    return _scaled("batch_norm", z, scale, shift, tuple(i for i in range(x.ndim) if i not in axes))
+
+
+def _axes(op: str, axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, ndim, f"{op}: axis")))
+
+
+def _scaled(op: str, x: Tensor, scale: Any, shift: Any, axes: tuple[int, ...]) -> Tensor:
+    """x * scale + shift, whose axes are these of x."""
+    shape = tuple(x.shape[i] for i in axes)
+    first = min(axes, default=x.ndim)
+    lined_up = tuple(x.shape[i] if i in axes else 1 for i in range(first, x.ndim))
+    for name, parameter in (("scale", scale), ("shift", shift)):
+        if parameter is None:
+            continue
+        if np.shape(parameter) != shape:
+            raise ValueError(
+                f"{op}: x {x.shape}, {name} {np.shape(parameter)}: make the {name} {shape}."
+            )
+        if lined_up != shape:
+            parameter = np.reshape(parameter, lined_up)
+        x = x * parameter if name == "scale" else x + parameter
+    return x
+
+
+# ---------------------------------------------------------------- chance
+
+
+def dropout(x: Tensor | Array, rate: float = 0.5, training: bool = True, rng: Rng = None) -> Tensor:
+    """x with each entry set to 0 with probability `rate`, the others times 1 / (1 - rate).
+
+    So the expected value stays x, and nothing is left to do when not `training`: then x comes back.
+    The mask is drawn from `rng` here, and multiplied: to the chain rule it is a constant.
+    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    >>> dropout(Tensor([1.0, 2.0, 3.0, 4.0]), rate=0.5, rng=0)
+    Tensor([2., 4., 6., 0.])
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate={rate}; give a share from 0 up to, not including, 1.")
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if not training or rate == 0:
+        return x
+    kept = as_generator(rng).random(x.shape, dtype=np.float32) >= rate
+    return multiply(x, Tensor(np.multiply(kept, 1 / (1 - rate), dtype=x.dtype), copy=False))
+
+
+# ---------------------------------------------------------------- attention
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, mask: Any = None, causal: bool = False
+) -> Tensor:
+    """Mixtures of values: softmax(query key^T / sqrt(d)) value.
+
+    Each query asks every key how well they fit, and gets the values in that proportion. query is
+    (..., n, d), key (..., m, d), value (..., m, e), the result (..., n, e); leading axes broadcast.
+
+    `mask`, of bools, broadcasts to (..., n, m): True where a query may look. With `causal=True`
+    query i looks at keys 0..i only. A query with nothing to look at gives 0, and has gradient 0.
+    Vaswani et al. 2017, "Attention is all you need".
+
+    >>> x = Tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> scaled_dot_product_attention(x, x, x, causal=True).round(4)
+    Tensor([[1.    , 0.    ],
+            [0.3302, 0.6698]])
+    """
+    n, m = _lengths(query, key, value)
+    scores = (query / math.sqrt(query.shape[-1])) @ key.mT
+    if mask is not None:
+        mask = _bools(mask)
+    if causal:
+        past = np.tri(n, m, dtype=bool)
+        mask = past if mask is None else mask & past
+    return (softmax(scores) if mask is None else masked_softmax(scores, mask)) @ value
+
+
+@differentiable
+def masked_softmax(x, mask):
+    """z_i = e^x_i / (sum of e^x_j where mask_j) where mask_i, else 0
+    dx_i = z_i (g_i - sum of g_j z_j)
+
+    Along the last axis. Where nothing is allowed all z are 0, and so is the gradient.
+    """
+    x = np.where(mask, x, -math.inf)
+    largest = np.max(plain(x), axis=-1, keepdims=True, initial=-math.inf)
+    with np.errstate(invalid="ignore"):  # with a +inf, it is nan
+        e = np.exp(x - np.where(largest == -math.inf, 0, largest))  # so exp never overflows
+        total = np.sum(e, axis=-1, keepdims=True)
+        z = e / np.where(total == 0, 1, total)
+    return z, lambda g: z * (g - np.sum(g * z, axis=-1, keepdims=True))
+
+
+def _lengths(query, key, value):
+    """How many queries and how many keys there are."""
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ValueError(f"scaled_dot_product_attention: {shapes}: give each (..., length, size).")
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise ValueError(
+            f"scaled_dot_product_attention: {shapes}: query and key need one size (last axis), "
+            "key and value one length (the axis before)."
+        )
+    return query.shape[-2], key.shape[-2]
+
+
+def _bools(mask):
+    mask = np.asarray(plain(mask))
+    if mask.dtype != bool:
+        raise TypeError(
+            f"scaled_dot_product_attention: a mask of dtype {mask.dtype}; give bools, True where a "
+            "query may look: mask.astype(bool) or mask > 0."
+        )
+    return mask

@@ -1,0 +1,208 @@
+"""Rules: one function holds an op's value and its derivatives.
+
+    @differentiable
+    def tanh(x):
+        '''z = tanh x                    dx = g (1 - z^2)'''
+        z = np.tanh(x)
+        return z, lambda g: g * (1 - z * z)
+
+The docstring is the maths and the code repeats it in the same letters: `g` is dL/dz, `dx` is dL/dx.
+The rule sees plain arrays and is plain NumPy. `differentiable` adds what all ops share: taking
+arrays out of Tensors, putting the result into one, and keeping the history.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.arrays import as_array
+from tinygrad_edu.modes import Line, mode, users_line
+from tinygrad_edu.tensor import Tensor, fill, plain
+
+__all__ = ["Op", "differentiable"]
+
+
+class Op:
+    """What an op's rule says about itself: its name, its maths, its source."""
+
+    __slots__ = ("__weakref__", "name", "rule")
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self.rule = rule
+        self.name = rule.__name__
+
+    @property
+    def formula(self) -> str:
+        """The maths: the first paragraph of the rule's docstring."""
+        lines = (self.rule.__doc__ or "").split("\n\n")[0].split("\n")
+        return "\n".join(line.strip() for line in lines).strip()
+
+    @property
+    def where(self) -> Line:
+        """The file and line of the rule."""
+        code = self.rule.__code__
+        return Line(code.co_filename, code.co_firstlineno, self.name)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.formula or 'no formula'}  ({self.where.file}:{self.where.line})"
+
+
+def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a rule into an op on Tensors.
+
+    A rule is plain NumPy. It returns its value, then one pullback for each of its first arguments:
+    a function from g = dL/d(value) to dL/d(argument), or None where there is no gradient. It must
+    not write into its arguments. Broadcasting needs no word in a rule: the engine sums over what
+    was broadcast. For second derivatives the same rule runs on Tensors, so it should use NumPy
+    functions and other ops.
+
+    >>> @differentiable
+    ... def cube(x):
+    ...     '''z = x^3        dx = g 3 x^2'''
+    ...     return x**3, lambda g: g * 3 * x**2
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> float(x.grad)
+    12.0
+    """
+    op = Op(rule)
+
+    @wraps(rule)
+    def apply(*args: Any, **options: Any) -> Tensor:
+        if options:
+            args, options = _positional(rule, args, options)
+        inputs, arrays, wanted, mixed = [], [], 0, False
+        for x in args:
+            if isinstance(x, Tensor):
+                array = x._data
+                if x._requires_grad:
+                    wanted += 1
+                elif array.dtype.kind != "f":
+                    mixed = True
+            elif type(x) in _USUAL:
+                array = x
+            else:
+                array = x = _settled(x)
+                mixed = True
+            inputs.append(x)
+            arrays.append(array)
+
+        try:
+            made = rule(*arrays, **options)
+        except (ValueError, IndexError, TypeError) as error:
+            raise _explained(op, arrays, error) from error
+        if type(made) is not tuple:
+            raise _no_tuple(op, made)
+        data = made[0]
+        if mixed and data.dtype == np.float64 and (weak := _weakened(inputs)):
+            return apply(*weak, **options)
+
+        z: Tensor = fill(Tensor.__new__(Tensor), data if type(data) is np.ndarray else np.asarray(data))
+        if wanted and mode.recording:
+            z._edges = [
+                (x, pullback)
+                for x, pullback in zip(inputs, made[1:])  # noqa: B905  (options have no pullback)
+                if isinstance(x, Tensor) and x._requires_grad and pullback is not None
+            ]
+            if len(z._edges) != wanted:
+                raise _without_pullback(op, inputs, z._edges)
+            z._requires_grad = True
+            z._op, z._args, z._options = op, inputs, options
+        if mode.lines:
+            z._where = users_line()
+        return z
+
+    def value(*args: Any, **options: Any) -> Any:
+        """For use in rules: arrays in, array out; Tensors in, Tensor out, like a NumPy function."""
+        if any(isinstance(x, Tensor) for x in args):
+            return apply(*args, **options)
+        return rule(*args, **options)[0]
+
+    apply.op = op  # type: ignore[attr-defined]
+    apply.value = value  # type: ignore[attr-defined]
+    return apply
+
+
+_USUAL = frozenset({float, int, bool, tuple, str, slice, type(None)})  # nothing to settle
+
+
+def _positional(rule: Any, args: Any, options: Any) -> tuple[Any, dict[str, Any]]:
+    """Tensors that were given by name, in their position: pullbacks are found by position."""
+    if any(isinstance(x, Tensor) for x in options.values()):
+        bound = inspect.signature(rule).bind(*args, **options)
+        bound.apply_defaults()
+        return bound.args, {key: plain(x) for key, x in bound.kwargs.items()}
+    return args, options
+
+
+def _settled(x: Any) -> Any:
+    """An array as a copy, which nobody can change behind the graph's back; a NumPy scalar as a
+    Python number, which leaves float32 alone; anything else as it is."""
+    if isinstance(x, np.ndarray):
+        return as_array(x)
+    return x.item() if isinstance(x, np.generic) else x
+
+
+def _weakened(args: list[Any]) -> list[Any] | None:
+    """Integers and lists in the dtype of the floats beside them; None where nothing is to be done.
+
+    NumPy makes float64 of float32 beside an array of integers; here a Tensor's precision never
+    changes without being asked.
+    """
+    arrays = [x for x in map(plain, args) if isinstance(x, np.ndarray)]
+    floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
+    if not floats or (dtype := np.result_type(*floats)) == np.float64:
+        return None
+    weak = [x for x in map(plain, args) if isinstance(x, list) or getattr(x, "dtype", dtype).kind in "iu"]
+    if not weak:
+        return None
+    return [np.asarray(plain(x), dtype) if any(plain(x) is w for w in weak) else x for x in args]
+
+
+def _no_tuple(op: Op, made: Any) -> TypeError:
+    return TypeError(
+        f"{op.name}: its rule returned a {type(made).__name__}; a rule returns its value and then "
+        "a pullback per input: return z, lambda g: ..."
+    )
+
+
+def _without_pullback(op: Op, args: Any, edges: Any) -> TypeError:
+    names = list(inspect.signature(op.rule).parameters)
+    have = [x for x, _ in edges]
+    missing = [
+        names[min(i, len(names) - 1)]
+        for i, x in enumerate(args)
+        if isinstance(x, Tensor) and x._requires_grad and not any(x is h for h in have)
+    ]
+    return TypeError(
+        f"{op.name}: its rule has no gradient with respect to {', '.join(missing)}, which requires "
+        "grad; pass it with .detach(), or give the rule a pullback for it."
+    )
+
+
+def _explained(op: Op, arrays: list[Any], error: Exception) -> Exception:
+    """The error of a rule, with the op's name and the shapes that it met."""
+    kind = type(error) if type(error) in (ValueError, IndexError, np.linalg.LinAlgError) else TypeError
+    if isinstance(error, np.exceptions.AxisError):
+        kind = ValueError
+    if str(error).startswith(f"{op.name}:"):
+        return kind(str(error))
+    shapes = [np.shape(x) for x in arrays if isinstance(x, (np.ndarray, list, float, int))]
+    return kind(f"{op.name}: {' and '.join(map(str, shapes))}: {_misfit(shapes) or error}")
+
+
+def _misfit(shapes: list[tuple[int, ...]]) -> str | None:
+    """Which axis keeps two shapes from broadcasting, if one does."""
+    for a, b in zip(shapes, shapes[1:], strict=False):
+        for axis in range(-1, -min(len(a), len(b)) - 1, -1):
+            if a[axis] != b[axis] and 1 not in (a[axis], b[axis]):
+                return (
+                    f"axis {axis} has {a[axis]} and {b[axis]}. Lined up from the right, "
+                    "lengths must be equal or 1; reshape or transpose one of them."
+                )
+    return None

@@ -1,0 +1,432 @@
+"""A Tensor remembers how it was made, so the chain rule can find its way back through it.
+
+Three ideas, in the order you meet them below:
+
+1. A `Tensor` is an array plus its history: the op that made it, what went in, and for every input
+   that wants a gradient a *pullback*: a function from dL/d(output) to dL/d(input).
+2. `backward` walks back through the history and adds up what arrives at the leaves. The walk
+   itself is the chain rule, in `chain.py`.
+3. `grad` does the same for any tensors asked for, and can leave a history of its own behind, to be
+   differentiated again. How ops write the history is in `rules.py`.
+
+This file knows no op by name. How ops are spelled (`x + y`, `x.sum()`, `np.exp(x)`) is one table
+in `ops/__init__.py`, which fills `Tensor` and `NUMPY_SPELLING` from there.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinygrad_edu.arrays import Array, as_array, default_dtype
+from tinygrad_edu.chain import walk
+from tinygrad_edu.modes import mode
+
+__all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
+
+NUMPY_SPELLING: dict[Callable[..., Any], Callable[..., Any]] = {}  # np.exp -> exp, ...
+
+_clock = count(1)  # births and in-place writes share it: "written after its use" is a plain <
+
+
+
+class Tensor:
+    """An array that remembers how it was made.
+
+    `data`            the array; numbers and lists become float32 (`set_default_dtype`), arrays keep
+                      their dtype. It is copied unless `copy=False`.
+    `requires_grad`   does it want a gradient? What is computed from it then does, too.
+    `grad`            dL/d(data) after `L.backward()`, an array of the same shape and dtype, or None.
+    `name`            what drawings and messages call it.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> y = x * x + x
+    >>> y.backward()
+    >>> float(x.grad)
+    7.0
+    """
+
+    __slots__ = (
+        "_data", "_requires_grad", "grad", "name",
+        "_op", "_args", "_options", "_edges",  # how it was made; _edges: (input, pullback) pairs
+        "_birth", "_written",  # when it was made; when the library last wrote into it
+        "_home",  # its place in an optimizer's arena, see arena.py
+        "_hooks", "_retains", "_path", "_where", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        data: ArrayLike | Tensor,
+        requires_grad: bool = False,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
+        copy: bool = True,
+    ) -> None:
+        fill(self, as_array(plain(data), dtype, copy))
+        self.name = name
+        if requires_grad:
+            self.requires_grad_()
+
+    # The array and its description.
+
+    def _set_data(self, data: ArrayLike | Tensor) -> None:
+        new = as_array(plain(data), copy=False)
+        if self._requires_grad and new.dtype.kind != "f":
+            new = new.astype(self._data.dtype)
+        self._data = new
+        mark_written([self])
+
+    data = property(attrgetter("_data"), _set_data, doc="The array. Assigning counts as a change.")
+
+    def _set_requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    requires_grad = property(
+        attrgetter("_requires_grad"), _set_requires_grad, doc="Does it want a gradient?"
+    )
+    shape = property(attrgetter("_data.shape"), doc="The length of each axis.")
+    dtype = property(attrgetter("_data.dtype"), doc="The type of its numbers.")
+    ndim = property(attrgetter("_data.ndim"), doc="How many axes it has.")
+    size = property(attrgetter("_data.size"), doc="How many numbers it holds.")
+    op = property(attrgetter("_op"), doc="The Op that made it, or None for a leaf.")
+    where = property(attrgetter("_where"), doc="The line that made it, inside `trace_lines()`.")
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless an op on tensors that want gradients made it."""
+        return self._op is None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors that its op was called with."""
+        return tuple(x for x in self._args or () if isinstance(x, Tensor))
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """The layers that it was made inside of, outermost first."""
+        layers, path = [], self._path
+        while path is not None:
+            path, layer = path
+            layers.append(layer)
+        return tuple(reversed(layers))
+
+    # Its values, outside the graph.
+
+    def numpy(self) -> Array:
+        """A copy of the array."""
+        return self._data.copy()
+
+    def item(self) -> float:
+        """The one number in it, as a Python number."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Its numbers in nested Python lists."""
+        return self._data.tolist()
+
+    def detach(self) -> Tensor:
+        """The same array without history: a constant to the chain rule."""
+        return fill(Tensor.__new__(Tensor), self._data)
+
+    # Asking for gradients.
+
+    def requires_grad_(self, wanted: bool = True) -> Tensor:
+        """Want a gradient (or no longer), and return the tensor itself."""
+        if wanted and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad: data of dtype {self._data.dtype} has no gradient, only floating "
+                "numbers have; make it with dtype=float."
+            )
+        if not wanted and self._op is not None:
+            raise ValueError(
+                f"requires_grad: this tensor was made by {self._op.name}; "
+                "use .detach() for a copy without history."
+            )
+        self._requires_grad = bool(wanted)
+        return self
+
+    def retain_grad(self) -> Tensor:
+        """Keep the gradient of this inner tensor in `grad`, as leaves do."""
+        if not self._requires_grad:
+            raise ValueError("retain_grad: this tensor does not require grad, so it will get none.")
+        self._retains = True
+        return self
+
+    def register_hook(self, function: Callable[[Any], Any]) -> Hook:
+        """Call `function(g)` when this tensor's gradient is complete.
+
+        What it returns, unless None, takes the gradient's place. `.remove()` on the result undoes it.
+        """
+        if not self._requires_grad:
+            raise ValueError("register_hook: this tensor does not require grad, so it will get none.")
+        hook = Hook(self, function)
+        self._hooks += (hook,)
+        return hook
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None again."""
+        self.grad = None
+
+    def backward(self, gradient: ArrayLike | Tensor | None = None, create_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to `grad` of every leaf that wants one.
+
+        For a tensor of several numbers, `gradient` (its shape) says how much each of them counts.
+        With `create_graph=True` the gradients are Tensors that can be differentiated again.
+        All leaves are written after the whole walk, so an error on the way changes none.
+
+        Raises RuntimeError without anything to differentiate, ValueError for a wrong shape.
+
+        >>> w = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        array([2., 4.], dtype=float32)
+        """
+        seed = _seed(self, gradient, "backward", create_graph)
+        with np.errstate(all="ignore"):  # NumPy warned on the way forward; rules add no warnings
+            complete = [(t, g) for t, g, _ in walk(self, seed, create_graph) if t._keeps_grad()]
+        walked = None
+        for t, g in complete:
+            t._add_grad(g)
+            if t._home is not None and t._home.walked is not walked:
+                walked = t._home.walked
+                walked.append(weakref.ref(self))  # the optimizer's next step makes it stale
+                if len(walked) > 1000:
+                    walked[:] = [root for root in walked if root() is not None]
+
+    def _keeps_grad(self) -> bool:
+        return self._retains or (self._op is None and self._requires_grad)
+
+    def _add_grad(self, g: Any) -> None:
+        """The first contribution is copied, into its place in the arena if it has one."""
+        home, before = self._home, self.grad
+        if isinstance(g, Tensor) or isinstance(before, Tensor):
+            self.grad = g if before is None else before + g
+        elif home is None:
+            self.grad = np.array(g) if before is None else np.asarray(before + g)
+        else:
+            self.grad = home.grad
+            self.grad[...] = g if before is None else before + g
+
+    def _let_go(self) -> None:
+        """Forget how it was made; what only this tensor kept alive is freed."""
+        if self._op is not None:
+            self._args = self._options = None
+            self._edges = ()
+
+    # Copies keep the values and the wish for a gradient, never the graph.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._data, self._requires_grad, self.name)
+
+    # Python's own protocols. Arithmetic is in the table of spellings, ops/__init__.py.
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
+        if self._data.dtype != default_dtype():
+            text += f", dtype={self._data.dtype}"
+        if self.name is not None:
+            text += f", name={self.name!r}"
+        if self._op is not None:
+            text += f", op={self._op.name}"
+        elif self._requires_grad:
+            text += ", requires_grad=True"
+        return f"Tensor({text})"
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iter: a tensor of shape () is one number; use .item().")
+        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == plain(value)).any())
+
+    # Comparisons have no gradient: they give plain arrays of bools. Identity decides the hash.
+
+    def __eq__(self, other: Any) -> Any:
+        return self._data == plain(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self._data != plain(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._data < plain(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._data <= plain(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._data > plain(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._data >= plain(other)
+
+    __hash__ = object.__hash__
+
+    # NumPy's protocols: np.exp(t), np.sum(t, axis=0), array * t all reach our ops.
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self._requires_grad:
+            raise TypeError(
+                "np.asarray: a bare array would drop this tensor's gradient without a word; "
+                "use t.numpy() for its values, stack or concatenate to join tensors."
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:
+        if method != "__call__":
+            return _numpy(getattr(ufunc, method), f"{ufunc.__name__}.{method}", args, options)
+        return _numpy(ufunc, ufunc.__name__, args, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return _numpy(function, function.__name__, args, options)
+
+
+tensor = Tensor
+
+
+def plain(x: Any) -> Any:
+    """The array of a Tensor, a constant to the chain rule; anything else as it is."""
+    return x._data if isinstance(x, Tensor) else x
+
+
+def fill(t: Tensor, data: Array) -> Tensor:
+    """A leaf: an array without history."""
+    t._data = data
+    t._requires_grad = t._retains = False
+    t.grad = t.name = t._op = t._options = t._home = t._where = None
+    t._args = t._edges = t._hooks = ()
+    t._birth = next(_clock)
+    t._written = 0
+    t._path = mode.path
+    return t
+
+
+def mark_written(tensors: Sequence[Tensor]) -> None:
+    """Their numbers changed: graphs that used the old ones can no longer be walked."""
+    now = next(_clock)
+    for t in tensors:
+        t._written = now
+
+
+def _restored(data: Array, requires_grad: bool, name: str | None) -> Tensor:
+    return Tensor(data, requires_grad, name=name)
+
+
+def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
+    """NumPy was called with a Tensor: hand over to our op of that name, or say that there is none."""
+    op = NUMPY_SPELLING.get(function)
+    if op is None:
+        raise TypeError(
+            f"np.{name} has no rule for Tensors. Use t.numpy() if no gradient is needed, or write "
+            "the rule: @tg.differentiable on a function that returns its value, then one pullback "
+            "per input."
+        )
+    refused = [key for key in ("out", "where", "dtype", "casting") if options.get(key) is not None]
+    if refused and not (name == "sum" and refused == ["where"]):
+        raise TypeError(
+            f"np.{name}: {refused[0]}= is not for Tensors, which are never written into; "
+            f"use tg.where or .astype on the result."
+        )
+    return op(*args, **{key: value for key, value in options.items() if key not in ("out", "casting")})
+
+
+class Hook:
+    """A function that is called with a tensor's gradient; `remove()` takes it away again."""
+
+    __slots__ = ("_tensor", "function")
+
+    def __init__(self, tensor: Tensor, function: Callable[[Any], Any]) -> None:
+        self._tensor: Tensor | None = tensor
+        self.function = function
+
+    def remove(self) -> None:
+        """Call it no more."""
+        if self._tensor is not None:
+            self._tensor._hooks = tuple(h for h in self._tensor._hooks if h is not self)
+            self._tensor = None
+
+
+# ---------------------------------------------------------------- gradients beside .grad
+
+
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    gradient: ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> Any:
+    """d(output)/d(input) for one input or a list of them, leaving every `.grad` alone.
+
+    `gradient` weighs the entries of `output` if it holds several. With `create_graph=True` the
+    results can be differentiated again. An input that `output` does not depend on is an error, or
+    None with `allow_unused=True`. Only what lies between output and inputs is walked.
+
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> dx = grad(x**3, x, create_graph=True)
+    >>> dx.item(), grad(dx, x).item()
+    (12.0, 12.0)
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    seed = _seed(output, gradient, "grad", create_graph)
+    asked = set(wanted)
+    with np.errstate(all="ignore"):
+        steps = walk(output, seed, create_graph, wanted)
+        known = {t: g for t, g, _ in steps if t in asked}
+    found = [known.get(t) for t in wanted]
+    for i, g in enumerate(found):
+        if g is None and not allow_unused:
+            raise ValueError(
+                f"grad: input {i} (shape {wanted[i].shape}) is not in the graph of the output; "
+                "compute the output from it, or pass allow_unused=True to get None."
+            )
+        if g is not None and not isinstance(g, Tensor):
+            found[i] = Tensor(g)
+    return found[0] if isinstance(inputs, Tensor) else found
+
+
+def _seed(root: Tensor, gradient: Any, who: str, create_graph: bool) -> Any:
+    """dL/d(root) to start a walk with: 1 for a number, else what the caller gives."""
+    if not root._requires_grad:
+        raise RuntimeError(
+            f"{who}: nothing to differentiate: this tensor was computed from nothing that requires "
+            "grad. Make the inputs with requires_grad=True, outside no_grad(), and not detached."
+        )
+    if not mode.recording:
+        raise RuntimeError(f"{who}: called under no_grad(); call it outside, or in enable_grad().")
+    if gradient is None:
+        if root._data.size != 1:
+            raise RuntimeError(
+                f"{who}: a tensor of shape {root._data.shape} is not one number; "
+                "use .sum() or .mean(), or pass gradient= of that shape."
+            )
+        gradient = np.ones(root._data.shape, root._data.dtype)
+    elif np.shape(gradient) != root._data.shape:
+        raise ValueError(
+            f"{who}: gradient has shape {np.shape(gradient)}, the tensor {root._data.shape}; "
+            "they must be equal."
+        )
+    if not create_graph:
+        return np.asarray(plain(gradient), dtype=root._data.dtype)
+    return gradient if isinstance(gradient, Tensor) else Tensor(gradient, dtype=root._data.dtype)
