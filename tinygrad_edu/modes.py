@@ -13,23 +13,34 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeVar, overload
 
-__all__ = ["Line", "enable_grad", "inside", "is_grad_enabled", "mode", "no_grad", "trace_lines"]
+__all__ = ["Line", "enable_grad", "here", "is_grad_enabled", "no_grad", "trace_lines"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _Mode(threading.local):
-    recording: bool = True  # is how a Tensor was made remembered?
-    lines: bool = False  # is the user's line remembered too?
-    path: tuple[Any, Any] | None = None  # (path outside, innermost layer): a linked list
+class Mode:
+    """What one thread is doing."""
+
+    __slots__ = ("lines", "path", "recording")
+
+    def __init__(self) -> None:
+        self.recording = True  # is how a Tensor was made remembered?
+        self.lines = False  # is the user's line remembered, too?
+        self.path: tuple[Any, Any] | None = None  # (path outside, innermost layer): a linked list
 
 
-mode = _Mode()
+class _Here(threading.local):
+    def __init__(self) -> None:  # called once in each thread
+        self.mode = Mode()
+
+
+here = _Here()
 
 
 @contextmanager
 def _set(name: str, value: Any) -> Iterator[None]:
     """Set one mode for a while. A generator: even an interrupt on the way in runs its `finally`."""
+    mode = here.mode
     before = getattr(mode, name)
     try:
         setattr(mode, name, value)
@@ -66,7 +77,7 @@ def enable_grad(function: Any = None) -> Any:
 
 def is_grad_enabled() -> bool:
     """Whether ops of this thread are being recorded now."""
-    return mode.recording
+    return here.mode.recording
 
 
 def trace_lines() -> AbstractContextManager[None]:
@@ -79,11 +90,6 @@ def trace_lines() -> AbstractContextManager[None]:
     2
     """
     return _set("lines", True)
-
-
-def inside(layer: Any) -> AbstractContextManager[None]:
-    """Inside, every Tensor made remembers that `layer` made it (outer layers included)."""
-    return _set("path", (mode.path, layer))
 
 
 class Line(NamedTuple):

@@ -13,6 +13,7 @@ arrays out of Tensors, putting the result into one, and keeping the history.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from functools import wraps
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.arrays import as_array
-from tinygrad_edu.modes import Line, mode, users_line
+from tinygrad_edu.modes import Line, here, users_line
 from tinygrad_edu.tensor import Tensor, fill, plain
 
 __all__ = ["Op", "differentiable"]
@@ -34,7 +35,7 @@ class Op:
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self.rule = rule
-        self.name = rule.__name__
+        self.name = rule.__name__.lstrip("_")
 
     @property
     def formula(self) -> str:
@@ -76,33 +77,32 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*args: Any, **options: Any) -> Tensor:
         if options:
             args, options = _positional(rule, args, options)
-        inputs, arrays, wanted, mixed = [], [], 0, False
+        inputs, arrays, wanted = [], [], 0
         for x in args:
             if isinstance(x, Tensor):
                 array = x._data
-                if x._requires_grad:
-                    wanted += 1
-                elif array.dtype.kind != "f":
-                    mixed = True
+                wanted += x._requires_grad
             elif type(x) in _USUAL:
                 array = x
             else:
                 array = x = _settled(x)
-                mixed = True
             inputs.append(x)
             arrays.append(array)
 
         try:
             made = rule(*arrays, **options)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, AttributeError) as error:
             raise _explained(op, arrays, error) from error
         if type(made) is not tuple:
             raise _no_tuple(op, made)
         data = made[0]
-        if mixed and data.dtype == np.float64 and (weak := _weakened(inputs)):
+        if data.dtype is _FLOAT64 and (weak := _weakened(inputs, arrays)):
             return apply(*weak, **options)
 
-        z: Tensor = fill(Tensor.__new__(Tensor), data if type(data) is np.ndarray else np.asarray(data))
+        mode = here.mode
+        if type(data) is not np.ndarray:
+            data = np.asarray(data)  # NumPy makes a scalar of what has no axes
+        z: Tensor = fill(Tensor.__new__(Tensor), data, mode.path)
         if wanted and mode.recording:
             z._edges = [
                 (x, pullback)
@@ -128,7 +128,8 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-_USUAL = frozenset({float, int, bool, tuple, str, slice, type(None)})  # nothing to settle
+_FLOAT64 = np.dtype(np.float64)
+_USUAL = frozenset({float, int, bool, str, slice, type(None)})  # nothing to settle
 
 
 def _positional(rule: Any, args: Any, options: Any) -> tuple[Any, dict[str, Any]]:
@@ -136,32 +137,38 @@ def _positional(rule: Any, args: Any, options: Any) -> tuple[Any, dict[str, Any]
     if any(isinstance(x, Tensor) for x in options.values()):
         bound = inspect.signature(rule).bind(*args, **options)
         bound.apply_defaults()
-        return bound.args, {key: plain(x) for key, x in bound.kwargs.items()}
-    return args, options
+        args, options = bound.args, bound.kwargs
+    return args, {key: _settled(plain(x)) for key, x in options.items()}
 
 
 def _settled(x: Any) -> Any:
-    """An array as a copy, which nobody can change behind the graph's back; a NumPy scalar as a
-    Python number, which leaves float32 alone; anything else as it is."""
+    """What nobody can change behind the graph's back: an array or a list as a copy. A NumPy scalar
+    becomes a Python number, which leaves float32 alone."""
     if isinstance(x, np.ndarray):
         return as_array(x)
+    if isinstance(x, list):
+        return copy.deepcopy(x)
     return x.item() if isinstance(x, np.generic) else x
 
 
-def _weakened(args: list[Any]) -> list[Any] | None:
-    """Integers and lists in the dtype of the floats beside them; None where nothing is to be done.
+def _weakened(inputs: list[Any], arrays: list[Any]) -> list[Any] | None:
+    """The inputs with numbers, lists and whole numbers in the dtype of the floats beside them.
 
-    NumPy makes float64 of float32 beside an array of integers; here a Tensor's precision never
-    changes without being asked.
+    NumPy makes float64 of float32 beside an array of integers, or beside a list. Here the precision
+    of a Tensor never changes without being asked. None where nothing is to be done.
     """
-    arrays = [x for x in map(plain, args) if isinstance(x, np.ndarray)]
-    floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
-    if not floats or (dtype := np.result_type(*floats)) == np.float64:
+    floats = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not floats or (dtype := np.result_type(*floats)) == _FLOAT64:
         return None
-    weak = [x for x in map(plain, args) if isinstance(x, list) or getattr(x, "dtype", dtype).kind in "iu"]
-    if not weak:
+
+    def weak(x: Any) -> bool:
+        if isinstance(x, np.ndarray):
+            return x.dtype.kind in "iu"
+        return isinstance(x, (float, list, tuple)) and np.asarray(x).dtype.kind in "fiu"
+
+    if not any(map(weak, arrays)):
         return None
-    return [np.asarray(plain(x), dtype) if any(plain(x) is w for w in weak) else x for x in args]
+    return [np.asarray(a, dtype) if weak(a) else x for x, a in zip(inputs, arrays, strict=True)]
 
 
 def _no_tuple(op: Op, made: Any) -> TypeError:
@@ -192,8 +199,9 @@ def _explained(op: Op, arrays: list[Any], error: Exception) -> Exception:
         kind = ValueError
     if str(error).startswith(f"{op.name}:"):
         return kind(str(error))
-    shapes = [np.shape(x) for x in arrays if isinstance(x, (np.ndarray, list, float, int))]
-    return kind(f"{op.name}: {' and '.join(map(str, shapes))}: {_misfit(shapes) or error}")
+    shapes = [np.shape(x) for x in arrays if isinstance(x, (np.ndarray, list))]
+    reason = _misfit(shapes) if "broadcast" in str(error) else None
+    return kind(f"{op.name}: {' and '.join(map(str, shapes))}: {reason or error}")
 
 
 def _misfit(shapes: list[tuple[int, ...]]) -> str | None:

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_edu.arrays import Array, as_array, default_dtype
 from tinygrad_edu.chain import walk
-from tinygrad_edu.modes import mode
+from tinygrad_edu.modes import here
 
 __all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
 
@@ -68,7 +68,7 @@ class Tensor:
         name: str | None = None,
         copy: bool = True,
     ) -> None:
-        fill(self, as_array(plain(data), dtype, copy))
+        fill(self, as_array(plain(data), dtype, copy), here.mode.path)
         self.name = name
         if requires_grad:
             self.requires_grad_()
@@ -132,7 +132,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array without history: a constant to the chain rule."""
-        return fill(Tensor.__new__(Tensor), self._data)
+        return fill(Tensor.__new__(Tensor), self._data, here.mode.path)
 
     # Asking for gradients.
 
@@ -196,7 +196,7 @@ class Tensor:
             if t._home is not None and t._home.walked is not walked:
                 walked = t._home.walked
                 walked.append(weakref.ref(self))  # the optimizer's next step makes it stale
-                if len(walked) > 1000:
+                if len(walked) % 1000 == 0:
                     walked[:] = [root for root in walked if root() is not None]
 
     def _keeps_grad(self) -> bool:
@@ -295,11 +295,12 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:
         if method != "__call__":
-            return _numpy(getattr(ufunc, method), f"{ufunc.__name__}.{method}", args, options)
-        return _numpy(ufunc, ufunc.__name__, args, options)
+            return _numpy(getattr(ufunc, method), f"np.{ufunc.__name__}.{method}", args, options)
+        return _numpy(ufunc, f"np.{ufunc.__name__}", args, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return _numpy(function, function.__name__, args, options)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        return _numpy(function, name, args, options)
 
 
 tensor = Tensor
@@ -310,15 +311,15 @@ def plain(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
-def fill(t: Tensor, data: Array) -> Tensor:
-    """A leaf: an array without history."""
+def fill(t: Tensor, data: Array, path: Any = None) -> Tensor:
+    """A leaf: an array without history, made inside the layers of `path`."""
     t._data = data
     t._requires_grad = t._retains = False
     t.grad = t.name = t._op = t._options = t._home = t._where = None
     t._args = t._edges = t._hooks = ()
     t._birth = next(_clock)
     t._written = 0
-    t._path = mode.path
+    t._path = path
     return t
 
 
@@ -338,14 +339,14 @@ def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
     op = NUMPY_SPELLING.get(function)
     if op is None:
         raise TypeError(
-            f"np.{name} has no rule for Tensors. Use t.numpy() if no gradient is needed, or write "
+            f"{name} has no rule for Tensors. Use t.numpy() if no gradient is needed, or write "
             "the rule: @tg.differentiable on a function that returns its value, then one pullback "
             "per input."
         )
     refused = [key for key in ("out", "where", "dtype", "casting") if options.get(key) is not None]
     if refused and not (name == "sum" and refused == ["where"]):
         raise TypeError(
-            f"np.{name}: {refused[0]}= is not for Tensors, which are never written into; "
+            f"{name}: {refused[0]}= is not for Tensors, which are never written into; "
             f"use tg.where or .astype on the result."
         )
     return op(*args, **{key: value for key, value in options.items() if key not in ("out", "casting")})
@@ -413,7 +414,7 @@ def _seed(root: Tensor, gradient: Any, who: str, create_graph: bool) -> Any:
             f"{who}: nothing to differentiate: this tensor was computed from nothing that requires "
             "grad. Make the inputs with requires_grad=True, outside no_grad(), and not detached."
         )
-    if not mode.recording:
+    if not here.mode.recording:
         raise RuntimeError(f"{who}: called under no_grad(); call it outside, or in enable_grad().")
     if gradient is None:
         if root._data.size != 1:
