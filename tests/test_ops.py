@@ -20,7 +20,12 @@ from tinygrad_edu import ops
 ROWS: list[Row] = [
     *elementwise.ROWS, *reductions.ROWS, *shaping.ROWS, *linalg.ROWS, *neural.ROWS
 ]  # fmt: skip
-WITH_RULE = {name: op.op for name, op in ops.OPS.items() if hasattr(op, "op")}
+WITH_RULE = {
+    op.op.name: op.op
+    for family in ops.FAMILIES
+    for op in vars(family).values()
+    if isinstance(getattr(op, "op", None), tg.Op) and op.op.rule.__module__ == family.__name__
+}
 # These give plain arrays or pairs, or draw at random; test_ops_special.py has them.
 WITHOUT_ROWS = {"argmax", "argmin", "argsort", "all", "any", "dropout"}
 

@@ -77,15 +77,23 @@ METHODS = """
     logsumexp softmax log_softmax argmax argmin argsort all any
     reshape flatten transpose swapaxes moveaxis permute squeeze expand_dims unsqueeze broadcast_to
     repeat tile flip roll triu tril diagonal trace take take_along_axis masked_fill split
-    inv det astype clone
+    inv det slogdet solve cholesky inner outer diag pad astype clone
 """.split()
 
 for name in METHODS:
     setattr(Tensor, name, OPS[name])
 Tensor.T = property(OPS["transpose"], doc="The axes in reverse order.")  # type: ignore[attr-defined]
+
+
+
+def _matrices_transposed(x: Any) -> Any:
+    return OPS["swapaxes"](x, -1, -2)
+
+
 Tensor.mT = property(  # type: ignore[attr-defined]
-    lambda x: OPS["swapaxes"](x, -1, -2), doc="The last two axes exchanged."
+    _matrices_transposed, doc="The last two axes exchanged."
 )
+Tensor.ravel = OPS["flatten"]  # type: ignore[attr-defined]
 Tensor.pow, Tensor.mm = OPS["power"], OPS["matmul"]  # type: ignore[attr-defined]  # PyTorch's names
 
 
@@ -131,6 +139,12 @@ NUMPY_SPELLING |= {
     np.fabs: OPS["abs"],
     np.positive: _itself,
     np.copy: OPS["clone"],
+    np.ravel: OPS["flatten"],
+    np.matrix_transpose: _matrices_transposed,
+    np.linalg.matrix_transpose: _matrices_transposed,
+    np.linalg.matmul: OPS["matmul"],
+    np.linalg.tensordot: OPS["tensordot"],
+    np.linalg.outer: OPS["outer"],
     np.add.reduce: _reducing("sum"),
     np.multiply.reduce: _reducing("prod"),
     np.maximum.reduce: _reducing("max"),
