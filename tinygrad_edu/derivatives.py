@@ -15,7 +15,7 @@ import numpy as np
 
 
 from tinygrad_edu.arrays import Array
-from tinygrad_edu.modes import enable_grad, mode
+from tinygrad_edu.modes import enable_grad, here
 from tinygrad_edu.ops import clone, reshape, stack
 from tinygrad_edu.tensor import Tensor, plain
 from tinygrad_edu.tensor import grad as gradient_of
@@ -205,7 +205,7 @@ def _pulled(y: Any, leaves: Sequence[Tensor], u: Any, create_graph: bool) -> lis
 def _like(g: Tensor, x: Any) -> Any:
     """g as what x is: a Tensor, an array, or a number."""
     if isinstance(x, Tensor):
-        return g if mode.recording else g.detach()
+        return g if here.mode.recording else g.detach()
     if isinstance(x, (int, float)) and g.ndim == 0:
         return g.item()
     return g.data
