@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_edu import initializers, ops
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.initializers import Initializer
-from tinygrad_edu.modes import mode
+from tinygrad_edu.modes import here
 from tinygrad_edu.random import Rng, as_generator
 from tinygrad_edu.tensor import Tensor, mark_written, plain
 
@@ -48,6 +48,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}: write forward(self, x).")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        mode = here.mode
         outside = mode.path
         mode.path = (outside, self)  # what is made in here remembers in which layer
         try:
