@@ -37,9 +37,9 @@ def walk(
     leads = None if wanted is None else _leading_to(wanted, order)
     grads = {root: gradient}
     for t in order:
-        if t not in grads:
+        g = grads.pop(t, None)  # complete: every use of t is younger
+        if g is None:
             continue  # it leads to nothing wanted
-        g = grads.pop(t)  # complete: every use of t is younger
         if t._hooks:
             g = _hooked(t, g)
         contributions = []

@@ -92,19 +92,23 @@ class Optimizer:
         """
         if not self.groups:
             raise RuntimeError(f"{type(self).__name__}: no parameters yet; give them, or use bind().")
-        parts = [(group, part) for group in self.groups for part in group.parts]
-        runs = [part.arena.runs(self._gathered(part.arena)) for _, part in parts]
-        squares = _squares(parts, runs, None)
+        plan = [
+            (group.settings, part, part.arena.runs(self._without_gradient(part.arena)))
+            for group in self.groups
+            for part in group.parts
+        ]
+        squares = _squares(plan)
         if not math.isfinite(squares):
             self._refuse_nonfinite()
-            squares = _squares(parts, runs, np.float64)  # finite, but too large for float32
+            squares = _squares(plan, np.float64)  # finite, but too large for float32
         scale = 1.0
         if self.clipnorm and squares >= self.clipnorm**2:
             scale = self.clipnorm / math.sqrt(squares)
-        for (group, part), r in zip(parts, runs, strict=True):
-            self._with(group.settings)._update_part(part, r, scale)
+        for settings, part, runs in plan:
+            rule = self._with(settings) if settings else self
+            rule._update_part(part, runs, scale)
         self.iterations += 1
-        for _, part in parts:
+        for _, part, _ in plan:
             part.arena.written()
 
     def _update_part(self, part: Part, runs: list[slice], scale: float) -> None:
@@ -215,15 +219,15 @@ class Optimizer:
 
     def _with(self, settings: dict[str, Any]) -> Optimizer:
         """This optimizer with a group's own settings."""
-        if not settings:
-            return self
         rule = copy.copy(self)
         vars(rule).update(settings)
         return rule
 
-    def _gathered(self, arena: Arena) -> list[int]:
+    def _without_gradient(self, arena: Arena) -> list[int]:
         """Which tensors have no gradient; said once for those that want one."""
         missing = arena.gather()
+        if not missing:
+            return missing
         without = [arena.tensors[i] for i in missing if arena.tensors[i].requires_grad]
         if without and not self._warned:
             self._warned = True
@@ -376,20 +380,24 @@ class Group(NamedTuple):
     parts: list[Part]
 
 
-def _squares(parts: list[Any], runs: list[list[slice]], dtype: Any) -> float:
+def _squares(plan: list[Any], dtype: Any = None) -> float:
     """The sum of all g^2: not finite if some g is not."""
     total = 0.0
-    for (_, part), stretches in zip(parts, runs, strict=True):
-        for run in stretches:
-            g = part.arena.grad[run] if dtype is None else part.arena.grad[run].astype(dtype)
+    for _, part, runs in plan:
+        for run in runs:
+            g = part.arena.grad[run]
+            if dtype is not None:
+                g = g.astype(dtype)
             total += float(np.dot(g, g))
     return total
 
 
-def _blocks(runs: list[slice]) -> Iterator[slice]:
-    for run in runs:
-        for start in range(run.start, run.stop, BLOCK):
-            yield slice(start, min(start + BLOCK, run.stop))
+def _blocks(runs: list[slice]) -> list[slice]:
+    return [
+        slice(start, min(start + BLOCK, run.stop))
+        for run in runs
+        for start in range(run.start, run.stop, BLOCK)
+    ]
 
 
 def _check(name: str, settings: dict[str, Any]) -> None:

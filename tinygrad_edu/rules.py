@@ -77,11 +77,12 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*args: Any, **options: Any) -> Tensor:
         if options:
             args, options = _positional(rule, args, options)
-        inputs, arrays, wanted = [], [], 0
+        inputs, arrays, wanting = [], [], []
         for x in args:
             if isinstance(x, Tensor):
                 array = x._data
-                wanted += x._requires_grad
+                if x._requires_grad:
+                    wanting.append((x, len(inputs) + 1))  # its pullback's place in what is made
             elif type(x) in _USUAL:
                 array = x
             else:
@@ -103,14 +104,12 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         if type(data) is not np.ndarray:
             data = np.asarray(data)  # NumPy makes a scalar of what has no axes
         z: Tensor = fill(Tensor.__new__(Tensor), data, mode.path)
-        if wanted and mode.recording:
-            z._edges = [
-                (x, pullback)
-                for x, pullback in zip(inputs, made[1:])  # noqa: B905  (options have no pullback)
-                if isinstance(x, Tensor) and x._requires_grad and pullback is not None
-            ]
-            if len(z._edges) != wanted:
-                raise _without_pullback(op, inputs, z._edges)
+        if wanting and mode.recording:
+            z._edges = edges = []
+            for x, place in wanting:
+                if place >= len(made) or made[place] is None:
+                    raise _without_pullback(op, place)
+                edges.append((x, made[place]))
             z._requires_grad = True
             z._op, z._args, z._options = op, inputs, options
         if mode.lines:
@@ -178,17 +177,11 @@ def _no_tuple(op: Op, made: Any) -> TypeError:
     )
 
 
-def _without_pullback(op: Op, args: Any, edges: Any) -> TypeError:
+def _without_pullback(op: Op, place: int) -> TypeError:
     names = list(inspect.signature(op.rule).parameters)
-    have = [x for x, _ in edges]
-    missing = [
-        names[min(i, len(names) - 1)]
-        for i, x in enumerate(args)
-        if isinstance(x, Tensor) and x._requires_grad and not any(x is h for h in have)
-    ]
     return TypeError(
-        f"{op.name}: its rule has no gradient with respect to {', '.join(missing)}, which requires "
-        "grad; pass it with .detach(), or give the rule a pullback for it."
+        f"{op.name}: its rule has no gradient with respect to {names[min(place, len(names)) - 1]}, "
+        "which requires grad; pass it with .detach(), or give the rule a pullback for it."
     )
 
 

@@ -47,7 +47,11 @@ def linear(x, weight, bias=None):
         raise _unequal(x, weight) from None
     if bias is not None:
         z = z + bias
-    return z, lambda g: np.dot(g, weight.T), lambda g: np.dot(x.T, g), lambda g: g.sum(axis=0)
+
+    def dbias(g):
+        return np.dot(np.ones(len(g), g.dtype), g)  # the sum over rows, the quick way
+
+    return z, lambda g: np.dot(g, weight.T), lambda g: np.dot(x.T, g), dbias
 
 
 def _linear_of_stacks(x, weight, bias):
@@ -106,10 +110,10 @@ def softmax_cross_entropy(logits, labels, weights=None):
         shifted = logits - plain(logits).max(axis=-1, keepdims=True)  # so exp never overflows
         e = np.exp(shifted)
         total = e.sum(axis=-1, keepdims=True)
-        log_p = shifted - np.log(total)
-        if target.dtype == bool:
-            gains = log_p[target]
+        if sums is None:
+            gains = shifted[target] - np.log(total).reshape(-1)
         else:
+            log_p = shifted - np.log(total)
             gains = np.where(target == 0, 0, target * log_p).sum(axis=-1)  # 0 log 0 is 0
         if weights is None:
             scale = 1 / gains.size
@@ -118,15 +122,20 @@ def softmax_cross_entropy(logits, labels, weights=None):
             weights = _one_each(weights, logits)
             scale = weights[..., None]
             z = -np.where(weights == 0, 0, weights * gains.reshape(weights.shape)).sum()
-    return z, lambda g: g * scale * (e * (sums / total) - target)
+
+    def dlogits(g):
+        p = e / total if sums is None else e / total * sums
+        return g * scale * (p - target)
+
+    return z, dlogits
 
 
 def _wished(labels, logits):
-    """The probabilities that the labels wish for (certainties as bools), and their sums."""
+    """The probabilities that the labels wish for, and their sums: bools and None for certainties."""
     if labels.shape == logits.shape[:-1] and labels.dtype.kind in "iu" and labels.size:
         onehot = labels[..., None] == np.arange(logits.shape[-1])
         if np.count_nonzero(onehot) == labels.size:  # less if a label is none of the classes
-            return onehot, 1
+            return onehot, None
     elif labels.shape == logits.shape and labels.size and (labels >= 0).all():  # nan fails, too
         target = labels.astype(logits.dtype)
         return target, target.sum(axis=-1, keepdims=True)
