@@ -84,7 +84,9 @@ def gradients(row: Row, arrays: list[np.ndarray]) -> list[np.ndarray]:
         total = total + (z * weights(z)).sum()
     if total.requires_grad:
         total.backward()
-    return [np.zeros_like(x) if t.grad is None else t.grad for t, x in zip(leaves, arrays, strict=True)]
+    return [
+        np.zeros_like(x) if t.grad is None else t.grad for t, x in zip(leaves, arrays, strict=True)
+    ]
 
 
 def weights(z: Any) -> np.ndarray:

@@ -27,9 +27,11 @@ of a computation; __main__.py, all of it at work on handwritten digits.)
     7.0
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tinygrad_edu import (
     checking,
-    data,
     derivatives,
     initializers,
     layers,
@@ -48,4 +50,19 @@ from tinygrad_edu.random import manual_seed
 from tinygrad_edu.rules import Op, differentiable
 from tinygrad_edu.tensor import Tensor, grad, tensor
 
+if TYPE_CHECKING:
+    from tinygrad_edu import data, drawing
+    from tinygrad_edu.drawing import draw
+
 __version__ = "0.1.0"
+
+_WHEN_ASKED = {"data": ("data", ""), "drawing": ("drawing", ""), "draw": ("drawing", "draw")}
+
+
+def __getattr__(name: str) -> Any:
+    """Modules that need more than NumPy, or time to load, are loaded when first asked for."""
+    if name not in _WHEN_ASKED:
+        raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}")
+    module, attribute = _WHEN_ASKED[name]
+    loaded = import_module(f"tinygrad_edu.{module}")
+    return getattr(loaded, attribute) if attribute else loaded

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> float:
         optimizer.lr = options.lr
     print(f"{len(x_train)} digits to learn from, {len(x_test)} held out; {optimizer}")
 
-    start, losses, before = time.perf_counter(), [], model.state_dict()
+    start, losses = time.perf_counter(), []
     progress = tqdm(range(options.epochs), unit="epoch")
     for _ in progress:
         total, right = 0.0, 0
@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> float:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("tinygrad-edu", description="Train an MLP on handwritten digits.")
+    parser = argparse.ArgumentParser(
+        "tinygrad-edu", description="Train an MLP on handwritten digits."
+    )
     add = parser.add_argument
     add("--epochs", type=_positive, default=40, help="times through all digits (default 40)")
     add("--hidden", type=_positive, nargs="*", default=[128, 64], help="sizes of hidden layers")
@@ -104,7 +106,7 @@ def _confusion(truth: Array, guesses: Array) -> str:
 
 def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> None:
     """Write the weights, the loss curve and the picture, and say where they are."""
-    np.savez(out / "weights.npz", **model.state_dict())
+    np.savez(out / "weights.npz", **model.state_dict())  # type: ignore[arg-type]
     svg = curve_svg(losses, "epoch", "training loss")
     (out / "loss.svg").write_text(svg, encoding="utf-8")
     picture = draw(cross_entropy(model.train()(x), y))

@@ -47,8 +47,8 @@ class Arena:
         for i, t in enumerate(tensors):
             if t._home is not None and t._home.arena() is not None:
                 raise ValueError(
-                    f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two would "
-                    "disturb each other. Give each parameter to one, or delete the old optimizer."
+                    f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two "
+                    "would disturb each other. Give it to one, or delete the old optimizer."
                 )
         self.tensors = tensors
         size = sum(t.size for t in tensors)
@@ -100,7 +100,7 @@ class Arena:
         return [i for i, t, _ in odd if t.grad is None]
 
     def runs(self, missing: list[int]) -> list[slice]:
-        """The stretches to update: all of the vector, or what lies between tensors without gradient."""
+        """What to update: all of the vector, or the stretches of tensors with a gradient."""
         if not missing:
             return [slice(0, len(self.data))]
         runs: list[slice] = []
@@ -114,7 +114,7 @@ class Arena:
         return runs
 
     def written(self) -> None:
-        """The numbers changed: mark the tensors, and let go of the graphs that used the old ones."""
+        """The numbers changed: mark the tensors, let go of the graphs that used the old ones."""
         mark_written(self.tensors)
         for root in self.walked:
             if (t := root()) is not None:

@@ -14,7 +14,7 @@ __all__ = ["Array", "as_array", "default_dtype", "set_default_dtype"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_default = np.dtype(np.float32)
+_default: np.dtype[Any] = np.dtype(np.float32)
 _READY = frozenset(map(np.dtype, ("f4", "f8", "i8", "?")))  # nothing to look into: the usual case
 
 

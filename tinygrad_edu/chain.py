@@ -111,7 +111,7 @@ def _fitted(dx: Any, x: Tensor, t: Tensor) -> Any:
         dx = np.reshape(np.sum(dx, axis=(*range(extra), *repeated)), shape)
     if np.shape(dx) != shape:
         raise ValueError(
-            f"{t._op.name}: its rule gives a gradient of shape {given} for an input of shape {shape}."
+            f"{t._op.name}: its rule gives a gradient of shape {given} for an input of {shape}."
         )
     if type(dx) is not type(x):
         dx = np.asarray(dx)
@@ -139,9 +139,9 @@ def _described(x: Tensor) -> str:
 
 def _changed(t: Tensor, x: Tensor) -> RuntimeError:
     return RuntimeError(
-        f"backward: {_described(x)} was changed (an optimizer step, or an assignment to .data) after "
-        f"{t._op.name} had used it, so its gradient would be wrong. Compute the loss again after "
-        "changing parameters, or change them after backward."
+        f"backward: {_described(x)} was changed (by an optimizer step or by assigning .data) "
+        f"after {t._op.name} had used it, so its gradient would be wrong. Compute the loss again "
+        "after changing parameters, or change them after backward."
     )
 
 

@@ -34,9 +34,9 @@ def gradcheck(
     """True if the gradient of `f` at `inputs` agrees with central differences, else GradientError.
 
     `f` takes Tensors and returns one of any shape; `inputs` is an array or Tensor, or a tuple or
-    list of them, taken in float64. The entries of f's value are weighed with fixed numbers and summed, so one
-    gradient holds them all. `order=2` checks second derivatives as well, by differences of the
-    gradient; higher orders likewise.
+    list of them, taken in float64. The entries of f's value are weighed with fixed numbers and
+    summed, so one gradient holds them all. `order=2` checks second derivatives as well, by
+    differences of the gradient; higher orders likewise.
     An entry fails where |rules - differences| > atol + rtol |differences|.
 
     >>> import tinygrad_edu as tg
@@ -102,10 +102,12 @@ def _check_level(
     leaves = [Tensor(x, requires_grad=True) for x in arrays]
     y = number(*leaves)
     if at(arrays) != at(arrays):
-        raise GradientError("gradcheck: two calls gave two values; fix the seed inside the function.")
+        raise GradientError(
+            "gradcheck: two calls gave two values; fix the seed inside the function."
+        )
     found = grad(y, leaves, allow_unused=True) if y.requires_grad else [None] * len(leaves)
     for position, x in enumerate(arrays):
-        by_rules = np.zeros_like(x) if found[position] is None else found[position].data
+        by_rules = np.zeros_like(x) if (g := found[position]) is None else g.data
         upward, downward = np.empty_like(x), np.empty_like(x)
         for index in np.ndindex(*x.shape):
             sides = []
@@ -118,7 +120,9 @@ def _check_level(
         by_differences = (upward + downward) / 2
         wrong = ~(np.abs(by_rules - by_differences) <= atol + rtol * np.abs(by_differences))
         if wrong.any():
-            raise GradientError(_report(position, order, by_rules, by_differences, upward, downward, wrong))
+            raise GradientError(
+                _report(position, order, by_rules, by_differences, upward, downward, wrong)
+            )
 
 
 # ---------------------------------------------------------------- what to say when they disagree
@@ -137,8 +141,8 @@ def _report(
     ranked = np.argsort(-apart, axis=None, kind="stable")
     worst = tuple(int(i) for i in np.unravel_index(ranked[0], by_rules.shape))
     lines = [
-        f"gradcheck: input {position} of shape {by_rules.shape}, order {order}: {int(wrong.sum())} of "
-        f"{wrong.size} entries differ, the worst at {list(worst)}",
+        f"gradcheck: input {position} of shape {by_rules.shape}, order {order}: {int(wrong.sum())} "
+        f"of {wrong.size} entries differ, the worst at {list(worst)}",
         f"  {'entry':<12}{'by the rules':>18}{'by differences':>18}",
     ]
     for flat in ranked[: min(8, int(wrong.sum()))]:
@@ -165,7 +169,11 @@ def _hint(
         )
     if not by_rules.any():
         return "the rules give 0 everywhere: .detach(), .data or no_grad() may have cut the graph."
-    if by_rules.ndim == 2 and by_rules.shape[0] == by_rules.shape[1] and same(by_rules.T, by_differences):
+    if (
+        by_rules.ndim == 2
+        and by_rules.shape[0] == by_rules.shape[1]
+        and same(by_rules.T, by_differences)
+    ):
         return "transposed: the rule gives the transpose of the gradient."
     ratio = by_differences[worst] / by_rules[worst] if by_rules[worst] else np.nan
     if by_rules.size and same(by_rules * ratio, by_differences):

@@ -66,9 +66,7 @@ def eye(
     return _made(np.eye(n, columns), dtype, requires_grad)
 
 
-def arange(
-    *bounds: float, dtype: DTypeLike | None = None, requires_grad: bool = False
-) -> Tensor:
+def arange(*bounds: float, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """The numbers from start (0) up to, not including, stop, in steps of step (1).
 
     `arange(stop)`, `arange(start, stop)` or `arange(start, stop, step)`. Whole bounds give whole
@@ -84,7 +82,11 @@ def arange(
 
 
 def linspace(
-    start: float, stop: float, n: int = 50, dtype: DTypeLike | None = None, requires_grad: bool = False
+    start: float,
+    stop: float,
+    n: int = 50,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """n numbers from start to stop, both included, evenly spaced.
 
@@ -129,7 +131,9 @@ def randint(
     return Tensor(as_generator(rng).integers(low, high, size=_shape("randint", (shape,))))
 
 
-def zeros_like(x: Tensor | Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor | Array, dtype: DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape and dtype of x.
 
     >>> zeros_like(Tensor([1.0, 2.0]))
@@ -138,7 +142,9 @@ def zeros_like(x: Tensor | Array, dtype: DTypeLike | None = None, requires_grad:
     return Tensor(np.zeros_like(plain(x), dtype=dtype), requires_grad)
 
 
-def ones_like(x: Tensor | Array, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor | Array, dtype: DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape and dtype of x.
 
     >>> ones_like(Tensor([1.0, 2.0]))
@@ -161,4 +167,6 @@ def _shape(who: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _made(array: Array, dtype: DTypeLike | None, requires_grad: bool) -> Tensor:
-    return Tensor(array, requires_grad, dtype=default_dtype() if dtype is None else dtype, copy=False)
+    return Tensor(
+        array, requires_grad, dtype=default_dtype() if dtype is None else dtype, copy=False
+    )

@@ -43,9 +43,8 @@ def curve_svg(values: Sequence[float], x_label: str, y_label: str) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{at}" dy="4" text-anchor="end">{tick:g}</text>')
     for tick in x_ticks:
         if 1 <= tick <= len(values):
-            parts.append(
-                f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>'
-            )
+            at = f'x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}"'
+            parts.append(f'<text {at} text-anchor="middle">{tick:g}</text>')
     line, pen = [], "M"
     for i, value in enumerate(values, start=1):
         if math.isfinite(value):
@@ -53,7 +52,8 @@ def curve_svg(values: Sequence[float], x_label: str, y_label: str) -> str:
         pen = "L" if math.isfinite(value) else "M"
     parts += [
         f'<path d="{"".join(line)}" fill="none" stroke="#c2255c" stroke-width="2"/>',
-        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>',
+        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
+        f"{escape(x_label)}</text>",
         f'<text transform="translate(16 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>",
         "</svg>",

@@ -2,8 +2,8 @@
 
 `grad(f)` is the function x -> f'(x), and being a function it can be given to `grad` again. Numbers
 in, numbers out; arrays in, arrays out; Tensors in, Tensors out, with their history, so that these
-functions can be nested and mixed with layers as you like. Numbers, and arrays that are not floating,
-are taken in double precision.
+functions can be nested and mixed with layers as you like. Numbers, and arrays of whole numbers, are
+taken in double precision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.modes import enable_grad, here
@@ -37,7 +36,7 @@ def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     >>> round(grad(tanh)(1.0), 12)
     0.419974341614
     >>> round(grad(grad(grad(tanh)))(1.0), 12)
-    0.621626682101
+    0.621626680771
     """
     with_value = value_and_grad(f, argnums)
     return lambda *args, **options: with_value(*args, **options)[1]
@@ -199,7 +198,10 @@ def _pulled(y: Any, leaves: Sequence[Tensor], u: Any, create_graph: bool) -> lis
         found = gradient_of(y, list(leaves), u, create_graph, allow_unused=True)
     else:
         found = [None] * len(leaves)
-    return [Tensor(np.zeros_like(x.data)) if g is None else g for g, x in zip(found, leaves, strict=True)]
+    return [
+        Tensor(np.zeros_like(x.data)) if g is None else g
+        for g, x in zip(found, leaves, strict=True)
+    ]
 
 
 def _like(g: Tensor, x: Any) -> Any:

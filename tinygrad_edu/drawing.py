@@ -1,7 +1,7 @@
 """Drawing: a computation as a Graphviz picture.
 
 One box per tensor: the op that made it, its name, its shape, how large its values and its gradient
-are. Layers are frames around what they made. The gradients come from a walk of their own, so nobody's
+are. Layers are frames around what they made. The gradients come from a walk of their own, so no
 `.grad` changes. Only this file imports graphviz.
 """
 
@@ -35,8 +35,8 @@ def draw(x: Tensor, direction: str = "LR") -> graphviz.Digraph:
     """The picture of how `x` was computed; `.render("file", format="svg")` writes it.
 
     For a single number the gradient of every tensor is shown, too. `direction` is "LR" (left to
-    right) or "TB" (top to bottom). Writing pictures needs the Graphviz program `dot`; `.source`, the
-    DOT text, does not.
+    right) or "TB" (top to bottom). Writing pictures needs the Graphviz program `dot`; `.source`,
+    the DOT text, does not.
 
     Raises ValueError for a tensor without history and for one of more than 1000 tensors.
     """
@@ -47,7 +47,9 @@ def draw(x: Tensor, direction: str = "LR") -> graphviz.Digraph:
     steps = list(walk(x, np.ones_like(x.data)))
     tensors = sorted((t for t, _, _ in steps), key=lambda t: t._birth)
     if len(tensors) > LARGEST:
-        raise ValueError(f"draw: {len(tensors)} tensors are too many to look at; draw a smaller part.")
+        raise ValueError(
+            f"draw: {len(tensors)} tensors are too many to look at; draw a smaller part."
+        )
     gradients = {t: g for t, g, _ in steps} if x.size == 1 else {}
 
     picture = graphviz.Digraph(
@@ -132,7 +134,9 @@ def _label(t: Tensor, g: Any) -> str:
 
 def _constant_label(x: Any) -> str:
     name = getattr(x, "name", None) or "constant"
-    return graphviz.escape(f"{name}\nshape {np.shape(x)}" if np.ndim(x) else f"{name}\n{_size('value', x)}")
+    return graphviz.escape(
+        f"{name}\nshape {np.shape(x)}" if np.ndim(x) else f"{name}\n{_size('value', x)}"
+    )
 
 
 def _size(what: str, x: Any) -> str:

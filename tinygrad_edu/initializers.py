@@ -144,4 +144,4 @@ def get(name: str | Initializer) -> Initializer:
     if name == "get" or name not in __all__:
         known = ", ".join(n for n in __all__ if n != "get")
         raise ValueError(f"initializers: there is no {name!r}; there are {known}.")
-    return globals()[name]  # type: ignore[no-any-return]
+    return globals()[name]

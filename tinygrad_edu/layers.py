@@ -13,6 +13,7 @@ parameters by looking at the attributes, in the order they were assigned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class Layer:
                     yield _joined(prefix, name), value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters with names such as `layers.0.weight`; one without a name of its own takes it."""
+        """Parameters and their names, such as `layers.0.weight`; one without a name takes it."""
         for name, p in self._named(_is_parameter):
             if p.name is None:
                 p.name = name
@@ -342,7 +343,7 @@ class MLP(Sequential):
             raise ValueError(f"MLP: sizes {flat}; give at least the numbers of inputs and outputs.")
         generator = as_generator(rng)
         layers: list[Layer] = []
-        for inputs, outputs in zip(flat, flat[1:], strict=False):
+        for inputs, outputs in pairwise(flat):
             layers += [Linear(inputs, outputs, rng=generator), (activation or ReLU)()]
             layers += [Dropout(dropout, rng=generator)] if dropout else []
         super().__init__(*layers[: -2 if dropout else -1])

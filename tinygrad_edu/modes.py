@@ -1,7 +1,7 @@
 """Modes: what this thread does while its ops run.
 
-Is a graph being recorded? Which layers are we inside of? Is the user's line to be noted? The answers
-belong to a thread, so models in two threads never disturb each other.
+Is a graph being recorded? Which layers are we inside of? Is the user's line to be noted? The
+answers belong to a thread, so models in two threads never disturb each other.
 """
 
 from __future__ import annotations

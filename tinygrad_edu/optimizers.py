@@ -49,7 +49,7 @@ class Optimizer:
                 f"{type(self).__name__}({params}): the first argument is the parameters; "
                 f"write lr={params}."
             )
-        settings["lr"] = lr
+        settings = {"lr": lr, **settings}
         if "epsilon" in settings and settings["epsilon"] is None:
             settings["epsilon"] = EPSILON
         _check(type(self).__name__, settings)
@@ -68,7 +68,7 @@ class Optimizer:
         return {}
 
     def update(self, theta: Array, g: Array, *state: Array) -> None:
-        """Change theta and the state in place. `self.rate` is the rate now, `self.t` counts from 1."""
+        """Change theta and state in place. `self.rate` is the rate now, `self.t` counts from 1."""
         raise NotImplementedError(f"{type(self).__name__}: write update(self, theta, g).")
 
     lr: Any
@@ -91,7 +91,9 @@ class Optimizer:
         both before anything is written. Graphs whose gradients were used are let go of.
         """
         if not self.groups:
-            raise RuntimeError(f"{type(self).__name__}: no parameters yet; give them, or use bind().")
+            raise RuntimeError(
+                f"{type(self).__name__}: no parameters yet; give them, or use bind()."
+            )
         plan = [
             (group.settings, part, part.arena.runs(self._without_gradient(part.arena)))
             for group in self.groups
@@ -152,11 +154,14 @@ class Optimizer:
         """
         if self.groups:
             raise ValueError(f"{type(self).__name__}: it has its parameters; make a new optimizer.")
-        groups, known = [], set()
+        groups: list[tuple[dict[str, Any], list[Tensor]]] = []
+        known: set[int] = set()
         for given in _groups(params):
             settings = {key: value for key, value in given.items() if key != "params"}
             if unknown := [key for key in settings if key not in self._settings]:
-                raise TypeError(f"{type(self).__name__}: a group sets {unknown}, which it does not have.")
+                raise TypeError(
+                    f"{type(self).__name__}: a group sets {unknown}, which it does not have."
+                )
             _check(type(self).__name__, settings)
             tensors = _tensors(given["params"])
             if any(id(t) in known for t in tensors):
@@ -198,13 +203,17 @@ class Optimizer:
         return {"iterations": self.iterations, **vectors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a `state_dict`; ValueError, and nothing changed, if it is of other parameters."""
+        """Take over a `state_dict`; ValueError, and nothing changed, if it does not fit."""
         own = dict(self._vectors())
         wanted = {"iterations": (), **{name: v.shape for name, v in own.items()}}
         given = {name: np.shape(v) for name, v in state.items()}
         if wanted != given:
-            odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
-            raise ValueError(f"{type(self).__name__}: the state does not fit, nothing was loaded: {odd}.")
+            odd = sorted(
+                name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name)
+            )
+            raise ValueError(
+                f"{type(self).__name__}: the state does not fit, nothing was loaded: {odd}."
+            )
         self.iterations = int(state["iterations"])
         for name, v in own.items():
             v[...] = state[name]
@@ -246,7 +255,7 @@ class Optimizer:
                 raise FloatingPointError(
                     f"{type(self).__name__}.step: the gradient of {p.name or 'a parameter'} (shape "
                     f"{p.shape}) has {p.grad[tuple(bad)]} at {bad}; nothing was updated. Lower lr, "
-                    "clip (clipnorm=1), or look for log(0), 0/0 or exp of a large number in the loss."
+                    "clip (clipnorm=1), or look for log(0), 0/0 or a large exp in the loss."
                 )
 
     def __repr__(self) -> str:
@@ -442,20 +451,22 @@ def _tensors(params: Any) -> list[Tensor]:
                 + "; give leaf tensors made with requires_grad=True."
             )
     if not any(t.requires_grad for t in tensors):
-        raise ValueError("optimizer: no parameter requires grad; make them with requires_grad=True.")
+        raise ValueError(
+            "optimizer: no parameter requires grad; make them with requires_grad=True."
+        )
     return tensors
 
 
 def get(optimizer: str | type[Optimizer] | Optimizer) -> Optimizer:
     """The optimizer of that name with its default numbers; one already made is passed on.
 
-    >>> get("adam")
-    Adam(beta_1=0.9, beta_2=0.999, epsilon=1e-07, decay=0.0, amsgrad=False, clipnorm=None, clipvalue=None, lr=0.001)
+    >>> get("sgd")
+    SGD(lr=0.01, momentum=0.0, decay=0.0, nesterov=False, clipnorm=None, clipvalue=None)
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        return optimizer()
+        return optimizer()  # type: ignore[call-arg]
     known = {cls.__name__.lower(): cls for cls in (SGD, Adam)}
     if not isinstance(optimizer, str) or optimizer.lower() not in known:
         raise ValueError(f"optimizers: there is no {optimizer!r}; there are {', '.join(known)}.")

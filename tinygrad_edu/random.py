@@ -7,11 +7,13 @@ generator is never touched.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 __all__ = ["Rng", "as_generator", "manual_seed"]
 
-Rng = int | np.random.Generator | None
+Rng: TypeAlias = "int | np.random.Generator | None"  # text: NumPy loads np.random when first used
 
 _default: list[np.random.Generator] = []
 

@@ -17,6 +17,7 @@ import copy
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,9 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*args: Any, **options: Any) -> Tensor:
         if options:
             args, options = _positional(rule, args, options)
-        inputs, arrays, wanting = [], [], []
+        inputs: list[Any] = []
+        arrays: list[Any] = []
+        wanting: list[tuple[Tensor, int]] = []
         for x in args:
             if isinstance(x, Tensor):
                 array = x._data
@@ -187,7 +190,9 @@ def _without_pullback(op: Op, place: int) -> TypeError:
 
 def _explained(op: Op, arrays: list[Any], error: Exception) -> Exception:
     """The error of a rule, with the op's name and the shapes that it met."""
-    kind = type(error) if type(error) in (ValueError, IndexError, np.linalg.LinAlgError) else TypeError
+    kind = (
+        type(error) if type(error) in (ValueError, IndexError, np.linalg.LinAlgError) else TypeError
+    )
     if isinstance(error, np.exceptions.AxisError):
         kind = ValueError
     if str(error).startswith(f"{op.name}:"):
@@ -199,7 +204,7 @@ def _explained(op: Op, arrays: list[Any], error: Exception) -> Exception:
 
 def _misfit(shapes: list[tuple[int, ...]]) -> str | None:
     """Which axis keeps two shapes from broadcasting, if one does."""
-    for a, b in zip(shapes, shapes[1:], strict=False):
+    for a, b in pairwise(shapes):
         for axis in range(-1, -min(len(a), len(b)) - 1, -1):
             if a[axis] != b[axis] and 1 not in (a[axis], b[axis]):
                 return (

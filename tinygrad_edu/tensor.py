@@ -26,7 +26,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_edu.arrays import Array, as_array, default_dtype
 from tinygrad_edu.chain import walk
-from tinygrad_edu.modes import here
+from tinygrad_edu.modes import Line, here
+from tinygrad_edu.spelled import Spelled
 
 __all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
 
@@ -35,14 +36,13 @@ NUMPY_SPELLING: dict[Callable[..., Any], Callable[..., Any]] = {}  # np.exp -> e
 _clock = count(1)  # births and in-place writes share it: "written after its use" is a plain <
 
 
-
-class Tensor:
+class Tensor(Spelled):
     """An array that remembers how it was made.
 
     `data`            the array; numbers and lists become float32 (`set_default_dtype`), arrays keep
                       their dtype. It is copied unless `copy=False`.
     `requires_grad`   does it want a gradient? What is computed from it then does, too.
-    `grad`            dL/d(data) after `L.backward()`, an array of the same shape and dtype, or None.
+    `grad`            dL/d(data) after `L.backward()`, of the same shape and dtype, or None.
     `name`            what drawings and messages call it.
 
     >>> x = Tensor(3.0, requires_grad=True)
@@ -54,11 +54,25 @@ class Tensor:
 
     __slots__ = (
         "_data", "_requires_grad", "grad", "name",
-        "_op", "_args", "_options", "_edges",  # how it was made; _edges: (input, pullback) pairs
-        "_birth", "_written",  # when it was made; when the library last wrote into it
-        "_home",  # its place in an optimizer's arena, see arena.py
-        "_hooks", "_retains", "_path", "_where", "__weakref__",
+        "_op", "_args", "_options", "_edges",
+        "_birth", "_written", "_home", "_hooks", "_retains", "_path", "_where", "__weakref__",
     )  # fmt: skip
+
+    _data: Array
+    _requires_grad: bool
+    grad: Any  # an array; a Tensor after backward(create_graph=True); or None
+    name: str | None
+    _op: Any  # how it was made: the Op, ...
+    _args: Any  # ... what it was called with (None once let go of), ...
+    _options: Any
+    _edges: Sequence[tuple[Tensor, Callable[[Any], Any]]]  # ... inputs and their pullbacks
+    _birth: int  # when it was made
+    _written: int  # when the library last changed its numbers
+    _home: Any  # its place in an optimizer's arena, see arena.py
+    _hooks: tuple[Hook, ...]
+    _retains: bool
+    _path: Any  # the layers it was made inside of
+    _where: Line | None
 
     def __init__(
         self,
@@ -161,10 +175,12 @@ class Tensor:
     def register_hook(self, function: Callable[[Any], Any]) -> Hook:
         """Call `function(g)` when this tensor's gradient is complete.
 
-        What it returns, unless None, takes the gradient's place. `.remove()` on the result undoes it.
+        What it returns, unless None, takes the gradient's place. `.remove()` on the result ends it.
         """
         if not self._requires_grad:
-            raise ValueError("register_hook: this tensor does not require grad, so it will get none.")
+            raise ValueError(
+                "register_hook: this tensor does not require grad, so it will get none."
+            )
         hook = Hook(self, function)
         self._hooks += (hook,)
         return hook
@@ -173,7 +189,9 @@ class Tensor:
         """Forget the gradient: `grad` is None again."""
         self.grad = None
 
-    def backward(self, gradient: ArrayLike | Tensor | None = None, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: ArrayLike | Tensor | None = None, create_graph: bool = False
+    ) -> None:
         """Add d(self)/d(leaf) to `grad` of every leaf that wants one.
 
         For a tensor of several numbers, `gradient` (its shape) says how much each of them counts.
@@ -244,7 +262,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if self._data.ndim == 0:
             raise TypeError("iter: a tensor of shape () is one number; use .item().")
-        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
+        return (self[i] for i in range(len(self._data)))
 
     def __bool__(self) -> bool:
         return bool(self._data)
@@ -335,7 +353,7 @@ def _restored(data: Array, requires_grad: bool, name: str | None) -> Tensor:
 
 
 def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
-    """NumPy was called with a Tensor: hand over to our op of that name, or say that there is none."""
+    """NumPy was called with a Tensor: hand over to our op, or say that there is none."""
     op = NUMPY_SPELLING.get(function)
     if op is None:
         raise TypeError(
@@ -349,7 +367,9 @@ def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
             f"{name}: {refused[0]}= is not for Tensors, which are never written into; "
             f"use tg.where or .astype on the result."
         )
-    return op(*args, **{key: value for key, value in options.items() if key not in ("out", "casting")})
+    return op(
+        *args, **{key: value for key, value in options.items() if key not in ("out", "casting")}
+    )
 
 
 class Hook:

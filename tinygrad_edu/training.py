@@ -39,10 +39,10 @@ def evaluate_gradient(loss_function: Callable[[Any, Any], Any], data: Any, param
     subtracted from `params`, also where `params` is a list or a dict.
 
     >>> loss = lambda data, w: ((data @ w["slope"] + w["offset"]) ** 2).mean()
-    >>> params = {"slope": np.array([1.0, 2.0]), "offset": 0.5}
+    >>> params = {"slope": np.array([1.0, 2.0]), "offset": 1.0}
     >>> params_grad = evaluate_gradient(loss, np.eye(2), params)
-    >>> params - 0.1 * params_grad
-    {'slope': array([0.85, 1.75]), 'offset': 0.1}
+    >>> params - 0.5 * params_grad
+    {'slope': array([0. , 0.5]), 'offset': -1.5}
     """
     leaves: list[Tensor] = []
 
@@ -50,14 +50,16 @@ def evaluate_gradient(loss_function: Callable[[Any, Any], Any], data: Any, param
         array = np.asarray(plain(x))
         if array.dtype.kind not in "fiu":
             raise TypeError(f"evaluate_gradient: a parameter {x!r} is no number, array or Tensor.")
-        leaves.append(Tensor(array if array.dtype.kind == "f" else array.astype(float), requires_grad=True))
+        leaves.append(
+            Tensor(array if array.dtype.kind == "f" else array.astype(float), requires_grad=True)
+        )
         return leaves[-1]
 
     loss = loss_function(data, _mapped(leaf, params))
     if not isinstance(loss, Tensor):
         raise TypeError(
-            f"evaluate_gradient: the loss is a {type(loss).__name__}, not a Tensor; compute it from "
-            "the parameters it is given, without .data, .numpy() or float()."
+            f"evaluate_gradient: the loss is a {type(loss).__name__}, not a Tensor; compute it "
+            "from the parameters it is given, without .data, .numpy() or float()."
         )
     found = grad(loss, leaves, allow_unused=True) if loss.requires_grad else [None] * len(leaves)
     gradients = iter(
@@ -77,7 +79,7 @@ class _Arithmetic:
     __rmul__ = __mul__
 
     def __neg__(self) -> Any:
-        return -1 * self  # type: ignore[operator]
+        return -1 * self
 
     def __rsub__(self, params: Any) -> Any:
         return _mapped(lambda p, g: p - g, params, self)
@@ -101,7 +103,7 @@ def _scalable(gradient: Any) -> Any:
 
 
 def _mapped(f: Callable[..., Any], params: Any, *others: Any) -> Any:
-    """f of every entry (and of the entries of `others` at the same place), in the same structure."""
+    """f of every entry (and of those of `others` at its place), in the same structure."""
     if isinstance(params, dict):
         return {key: _mapped(f, params[key], *(o[key] for o in others)) for key in params}
     if isinstance(params, (list, tuple)):
@@ -132,7 +134,10 @@ def get_batches(
     [[0, 10], [20, 30], [40]]
     """
     several = isinstance(data, tuple)
-    arrays = [x if isinstance(x, (np.ndarray, Tensor)) else np.asarray(x) for x in (data if several else (data,))]
+    arrays = [
+        x if isinstance(x, (np.ndarray, Tensor)) else np.asarray(x)
+        for x in (data if several else (data,))
+    ]
     lengths = [np.shape(x)[0] if np.ndim(x) else 0 for x in arrays]
     if len(set(lengths)) != 1:
         raise ValueError(f"get_batches: arrays of lengths {lengths}; they must have equal lengths.")
@@ -211,7 +216,7 @@ def vector_to_parameters(vector: Any, params: Any) -> None:
     size = sum(p.size for p in tensors)
     if array.shape != (size,):
         raise ValueError(
-            f"vector_to_parameters: a vector of shape {array.shape} for {size} numbers in the parameters."
+            f"vector_to_parameters: a vector of shape {array.shape} for {size} numbers."
         )
     start = 0
     for p in tensors:

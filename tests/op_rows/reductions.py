@@ -22,7 +22,9 @@ def _along(op, twin, torch=None, shapes=AXES, **options):
 
     def row(shape, axis, keepdims):
         kw = {"axis": axis, "keepdims": keepdims, **options}
-        call = torch and (lambda t, x: torch(t, x, axis if axis is not None else tuple(range(x.ndim)), keepdims))
+        call = torch and (
+            lambda t, x: torch(t, x, axis if axis is not None else tuple(range(x.ndim)), keepdims)
+        )
         if torch and shape == ():
             call = None
         return Row(op, (shape,), lambda f, x: f(x, **kw), lambda x: twin(x, **kw), call)

@@ -38,7 +38,7 @@ FAMILIES = (
 OPS: dict[str, Callable[..., Any]] = {
     name: getattr(family, name) for family in FAMILIES for name in family.__all__
 }
-__all__ = [*OPS]  # noqa: PLE0604
+__all__ = [*OPS]
 
 
 # ---------------------------------------------------------------- operators: x + y
@@ -63,7 +63,7 @@ for symbol, name in OPERATORS.items():
     setattr(Tensor, symbol, OPS[name])
 for symbol in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
     setattr(Tensor, f"__r{symbol}__", _reflected(OPS[OPERATORS[f"__{symbol}__"]]))
-Tensor.__pos__ = _itself  # type: ignore[attr-defined]
+Tensor.__pos__ = _itself
 
 
 # ---------------------------------------------------------------- methods: x.sum()
@@ -72,29 +72,30 @@ METHODS = """
     exp log log1p expm1 sqrt square reciprocal abs sign sin cos tan sinh cosh tanh erf
     floor ceil round clip maximum minimum
     sigmoid relu softplus silu gelu elu
-    add subtract multiply divide negative power matmul dot
+    add subtract multiply divide negative power matmul dot inner outer
     sum mean var std norm prod max min median sort cumsum cumprod
     logsumexp softmax log_softmax argmax argmin argsort all any
     reshape flatten transpose swapaxes moveaxis permute squeeze expand_dims unsqueeze broadcast_to
-    repeat tile flip roll triu tril diagonal trace take take_along_axis masked_fill split
-    inv det slogdet solve cholesky inner outer diag pad astype clone
-""".split()
+    repeat tile flip roll pad triu tril diag diagonal trace
+    take take_along_axis masked_fill split
+    inv det slogdet solve cholesky astype clone
+""".split()  # noqa: SIM905  (a list of names, one per family and line)
 
 for name in METHODS:
     setattr(Tensor, name, OPS[name])
-Tensor.T = property(OPS["transpose"], doc="The axes in reverse order.")  # type: ignore[attr-defined]
-
+Tensor.ravel = OPS["flatten"]
+Tensor.pow, Tensor.mm = OPS["power"], OPS["matmul"]  # PyTorch's names
 
 
 def _matrices_transposed(x: Any) -> Any:
     return OPS["swapaxes"](x, -1, -2)
 
 
-Tensor.mT = property(  # type: ignore[attr-defined]
-    _matrices_transposed, doc="The last two axes exchanged."
-)
-Tensor.ravel = OPS["flatten"]  # type: ignore[attr-defined]
-Tensor.pow, Tensor.mm = OPS["power"], OPS["matmul"]  # type: ignore[attr-defined]  # PyTorch's names
+for name, op, doc in (
+    ("T", OPS["transpose"], "The axes in reverse order."),
+    ("mT", _matrices_transposed, "The last two axes exchanged."),
+):
+    setattr(Tensor, name, property(op, doc=doc))
 
 
 # ---------------------------------------------------------------- NumPy's functions: np.exp(x)

@@ -111,13 +111,13 @@ def selu(x):
 
 @differentiable
 def relu6(x):
-    """z = x between 0 and 6, else the nearer of the two        dx = g where 0 < x <= 6, else 0"""
+    """z = x between 0 and 6, else the nearer        dx = g where 0 < x <= 6, else 0"""
     return np.clip(x, 0, 6), lambda g: np.where((x > 0) & (x <= 6), g, 0)
 
 
 @differentiable
 def hard_tanh(x):
-    """z = x between -1 and 1, else the nearer of the two        dx = g where -1 <= x <= 1, else 0"""
+    """z = x between -1 and 1, else the nearer        dx = g where -1 <= x <= 1, else 0"""
     return np.clip(x, -1, 1), lambda g: np.where((x >= -1) & (x <= 1), g, 0)
 
 

@@ -243,7 +243,7 @@ def round(x, decimals=0):
 
 @differentiable
 def clip(x, low=None, high=None):
-    """z = low where x < low, high where x > high, else x        dx = g where low <= x <= high, else 0
+    """z = x between low and high, else the nearer        dx = g where low <= x <= high, else 0
 
     A bound of None bounds nothing. At a bound the gradient passes.
     """
@@ -293,7 +293,7 @@ def where(condition, x, y):
 
 @differentiable
 def erf(x):
-    """z = 2 / sqrt(pi) * integral of e^(-t^2) for t from 0 to x        dx = g 2 / sqrt(pi) e^(-x^2)"""
+    """z = 2/sqrt(pi) * integral of e^(-t^2) from 0 to x        dx = g 2/sqrt(pi) e^(-x^2)"""
     # NumPy has no erf. On Tensors (for higher derivatives) it is this op again.
     z = erf(x) if isinstance(x, Tensor) else _erf(x)
     return z, lambda g: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x)

@@ -131,7 +131,7 @@ def softmax_cross_entropy(logits, labels, weights=None):
 
 
 def _wished(labels, logits):
-    """The probabilities that the labels wish for, and their sums: bools and None for certainties."""
+    """The probabilities that labels wish for, and their sums: bools and None for certainties."""
     if labels.shape == logits.shape[:-1] and labels.dtype.kind in "iu" and labels.size:
         onehot = labels[..., None] == np.arange(logits.shape[-1])
         if np.count_nonzero(onehot) == labels.size:  # less if a label is none of the classes

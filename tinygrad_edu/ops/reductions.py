@@ -139,7 +139,7 @@ def prod(x, axis=None, keepdims=False):
     def dx(g):
         kept = tuple(i for i in range(np.ndim(x)) if i not in axes)
         order = kept + axes
-        rows = np.reshape(np.transpose(x, order), tuple(np.shape(x)[i] for i in kept) + (-1,))
+        rows = np.reshape(np.transpose(x, order), (*(np.shape(x)[i] for i in kept), -1))
         ones = np.ones_like(plain(rows)[..., :1])
         before = np.cumprod(np.concatenate([ones, rows[..., :-1]], axis=-1), axis=-1)
         after = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
@@ -166,7 +166,7 @@ def cumsum(x, axis=None):
 
 @differentiable
 def cumprod(x, axis=None):
-    """z_i = product of x_j for j <= i        dx_i = sum over j >= i of g_j (x_0 ... x_j without x_i)
+    """z_i = product of x_j, j <= i        dx_i = sum of g_j (x_0 ... x_j without x_i) for j >= i
 
     Right also where x has zeros, at the price of n^2 numbers along the axis. With axis=None, x is
     flattened first.
@@ -185,7 +185,7 @@ def cumprod(x, axis=None):
     return np.cumprod(x, axis=axis), dx
 
 
-# ---------------------------------------------------------------- the largest, the middle, the order
+# ---------------------------------------------------------------- the largest, the middle
 
 
 @differentiable
@@ -208,7 +208,7 @@ def min(x, axis=None, keepdims=False):
 
 @differentiable
 def median(x, axis=None, keepdims=False):
-    """z = (a + b) / 2, the middle two of x_i        dx_i = g/2 / ties where x_i = a, and again for b
+    """z = (a + b) / 2, the middle two        dx_i = g/2 / ties where x_i = a, and the same for b
 
     With an odd number of entries a and b are the same one. With a nan, z is nan.
     """
