@@ -76,6 +76,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(rule)
     def apply(*args: Any, **options: Any) -> Tensor:
+        # Take the arrays out of the Tensors, and note which Tensors want a gradient.
         if options:
             args, options = _positional(rule, args, options)
         inputs: list[Any] = []
@@ -93,6 +94,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
             inputs.append(x)
             arrays.append(array)
 
+        # Run the rule.
         try:
             made = rule(*arrays, **options)
         except (ValueError, IndexError, TypeError, AttributeError) as error:
@@ -100,12 +102,13 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         if type(made) is not tuple:
             raise _no_tuple(op, made)
         data = made[0]
+        if type(data) is not np.ndarray:
+            data = np.asarray(data)  # NumPy makes a scalar of what has no axes
         if data.dtype is _FLOAT64 and (weak := _weakened(inputs, arrays)):
             return apply(*weak, **options)
 
+        # Put the value into a Tensor, and keep how it was made.
         mode = here.mode
-        if type(data) is not np.ndarray:
-            data = np.asarray(data)  # NumPy makes a scalar of what has no axes
         z: Tensor = fill(Tensor.__new__(Tensor), data, mode.path)
         if wanting and mode.recording:
             z._edges = edges = []

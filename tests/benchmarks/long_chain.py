@@ -1,6 +1,6 @@
 """A chain of 1,000,000 ops: how long to build, to differentiate and to free, and how much memory?
 
-    python tests/benchmarks/long_chain.py [--ops 1000000]
+python tests/benchmarks/long_chain.py [--ops 1000000]
 """
 
 from __future__ import annotations
