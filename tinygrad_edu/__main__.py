@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> float:
             total += loss.item() * len(y)
             right += int((logits.data.argmax(axis=1) == y).sum())
         losses.append(total / len(y_train))
-        progress.set_postfix(loss=f"{losses[-1]:.4f}", accuracy=f"{right / len(y_train):.1%}")
+        shown = {"loss": f"{losses[-1]:.4f}", "accuracy": f"{right / len(y_train):.1%}"}
+        progress.set_postfix(shown, refresh=False)  # redrawn ten times a second at the most
     seconds = time.perf_counter() - start
 
     with no_grad():
@@ -120,5 +121,13 @@ def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> No
     print(f"\nweights {out / 'weights.npz'}, loss curve {out / 'loss.svg'}, graph {graph}")
 
 
+def console() -> None:
+    """The command `tinygrad-edu`."""
+    try:
+        main()
+    except FloatingPointError as error:  # the training diverged: the message says what to do
+        raise SystemExit(f"tinygrad-edu: {error}") from None
+
+
 if __name__ == "__main__":
-    main()
+    console()
