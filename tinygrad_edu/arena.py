@@ -44,12 +44,7 @@ class Arena:
     """
 
     def __init__(self, tensors: list[Tensor]) -> None:
-        for i, t in enumerate(tensors):
-            if t._home is not None and t._home.arena() is not None:
-                raise ValueError(
-                    f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two "
-                    "would disturb each other. Give it to one, or delete the old optimizer."
-                )
+        check_free(tensors)
         self.tensors = tensors
         size = sum(t.size for t in tensors)
         dtype = tensors[0].dtype
@@ -90,12 +85,13 @@ class Arena:
                         f"optimizer: {what} of parameter {_named(t, i)} now has shape "
                         f"{np.shape(now)}, it was {home.data.shape}; make a new optimizer for it."
                     )
-        for _, t, home in odd:
+        given = [(home, np.array(t._data), np.array(plain(t.grad))) for _, t, home in odd]
+        for (_, t, _), (home, data, grad) in zip(odd, given, strict=True):
             if t._data is not home.data:
-                home.data[...] = t._data
+                home.data[...] = data
                 t._data = home.data
             if t.grad is not None and t.grad is not home.grad:
-                home.grad[...] = plain(t.grad)
+                home.grad[...] = grad
                 t.grad = home.grad
         return [i for i, t, _ in odd if t.grad is None]
 
@@ -120,6 +116,16 @@ class Arena:
             if (t := root()) is not None:
                 t._let_go()
         self.walked.clear()
+
+
+def check_free(tensors: list[Tensor]) -> None:
+    """Refuse tensors that are in the arena of an optimizer already."""
+    for i, t in enumerate(tensors):
+        if t._home is not None and t._home.arena() is not None:
+            raise ValueError(
+                f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two would "
+                "disturb each other. Give it to one, or delete the old optimizer."
+            )
 
 
 def _named(t: Tensor, i: int) -> str:

@@ -8,6 +8,7 @@ its turn comes: all its uses are younger. No recursion, no marking, one pass.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,21 @@ if TYPE_CHECKING:  # tensor.py imports this file; only the annotations look back
 __all__ = ["walk", "youngest_first"]
 
 _birth = attrgetter("_birth")
+
+
+class Clock:
+    """One time line for births of tensors and for writes into them.
+
+    So "was written after it had been used" is a comparison of two numbers, and nothing needs to be
+    remembered at each use.
+    """
+
+    def __init__(self) -> None:
+        self.tick = count(1).__next__
+        self.last_write = 0
+
+
+clock = Clock()
 
 Step = tuple["Tensor", Any, list[tuple["Tensor", Any]]]
 
@@ -42,12 +58,12 @@ def walk(
             continue  # it leads to nothing wanted
         if t._hooks:
             g = _hooked(t, g)
+        if clock.last_write > t._birth:
+            _check_unchanged(t)
         contributions = []
         for x, pullback in _replayed(t) if create_graph else t._edges:
             if leads is not None and x not in leads:
                 continue
-            if x._written > t._birth:
-                raise _changed(t, x)
             dx = pullback(g)
             data = x._data
             if type(dx) is not np.ndarray or dx.shape != data.shape or dx.dtype is not data.dtype:
@@ -89,12 +105,12 @@ def _replayed(t: Tensor) -> list[tuple[Tensor, Any]]:
 
     So the rule that gave the value and the first derivative gives the second and all others, too.
     """
-    wanted = [x for x, _ in t._edges]
-    if not wanted:
+    if not t._edges:
         return []
-    args = [getattr(x, "_data", x) if not any(x is w for w in wanted) else x for x in t._args]
+    wanted = {id(x) for x, _ in t._edges}
+    args = [x if id(x) in wanted else getattr(x, "_data", x) for x in t._args]
     made = t._op.rule(*args, **t._options)
-    return [(x, dx) for x, dx in zip(args, made[1:]) if any(x is w for w in wanted)]  # noqa: B905
+    return [(x, dx) for x, dx in zip(args, made[1:]) if id(x) in wanted]  # noqa: B905
 
 
 def _added(before: Any, dx: Any) -> Any:
@@ -121,7 +137,7 @@ def _fitted(dx: Any, x: Tensor, t: Tensor) -> Any:
 def _hooked(t: Tensor, g: Any) -> Any:
     """The gradient after t's hooks: each may replace it."""
     for hook in t._hooks:
-        new = hook.function(g)
+        new = hook.function(_read_only(g))
         if new is None:
             continue
         if np.shape(new) != t._data.shape:
@@ -129,8 +145,25 @@ def _hooked(t: Tensor, g: Any) -> Any:
                 f"hook: returned shape {np.shape(new)} for a gradient of shape {t._data.shape}; "
                 "return the gradient in its own shape, or None to leave it."
             )
-        g = new if type(new) is type(t) else np.asarray(new, dtype=t._data.dtype)
+        if not (type(new) is type(t) and type(g) is type(t)):
+            new = np.asarray(getattr(new, "_data", new), dtype=t._data.dtype)
+        g = new
     return g
+
+
+def _read_only(g: Any) -> Any:
+    """A view that refuses to be written into: the array may be another tensor's gradient, too."""
+    if isinstance(g, np.ndarray):
+        g = g.view()
+        g.flags.writeable = False
+    return g
+
+
+def _check_unchanged(t: Tensor) -> None:
+    """Something was written after t was made: it must be neither t nor anything t was made from."""
+    for x in (t, *t._args):
+        if getattr(x, "_written", 0) > t._birth:
+            raise _changed(t, x)
 
 
 def _described(x: Tensor) -> str:
@@ -138,6 +171,11 @@ def _described(x: Tensor) -> str:
 
 
 def _changed(t: Tensor, x: Tensor) -> RuntimeError:
+    if t is x:
+        return RuntimeError(
+            f"backward: {_described(x)} was changed (by assigning .data) after {t._op.name} had "
+            "made it, so gradients would be wrong. Compute it again."
+        )
     return RuntimeError(
         f"backward: {_described(x)} was changed (by an optimizer step or by assigning .data) "
         f"after {t._op.name} had used it, so its gradient would be wrong. Compute the loss again "

@@ -112,7 +112,7 @@ class Layer:
 
     def train(self, training: bool = True) -> Layer:
         """Behave as in training (dropout drops), and return the layer."""
-        for layer in self.layers():
+        for _, layer in self.named_layers():
             layer.training = training
         return self
 
@@ -144,12 +144,18 @@ class Layer:
         unexpected, or of another shape.
         """
         own: dict[str, Any] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        state = {name: np.asarray(plain(value)) for name, value in state.items()}
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unexpected {name}" for name in state if name not in own]
         problems += [
-            f"{name} has shape {np.shape(state[name])}, not {own[name].shape}"
+            f"{name} has shape {state[name].shape}, not {own[name].shape}"
             for name in own
-            if name in state and np.shape(state[name]) != own[name].shape
+            if name in state and state[name].shape != own[name].shape
+        ]
+        problems += [
+            f"{name} has dtype {value.dtype}, not numbers"
+            for name, value in state.items()
+            if value.dtype.kind not in "fiub"
         ]
         if problems:
             raise ValueError("load_state_dict: nothing was loaded: " + "; ".join(problems))
@@ -158,15 +164,23 @@ class Layer:
         mark_written([mine for mine in own.values() if isinstance(mine, Tensor)])
 
     def __repr__(self) -> str:
-        inner = [(name, value) for name, value in self._members() if isinstance(value, Layer)]
+        inner = [(name, value) for name, value in self._members() if self._shows(value)]
         if not inner:
             return f"{type(self).__name__}({self.describe()})"
-        lines = [f"  ({name}): " + repr(layer).replace("\n", "\n  ") for name, layer in inner]
+        lines = [f"  ({name}): " + _line(value).replace("\n", "\n  ") for name, value in inner]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def describe(self) -> str:
         """What stands between the brackets of its repr."""
         return ""
+
+    def _shows(self, value: Any) -> bool:
+        """Does this member have a line in the repr?"""
+        return isinstance(value, Layer)
+
+
+def _line(value: Any) -> str:
+    return repr(value) if isinstance(value, Layer) else getattr(value, "__name__", repr(value))
 
 
 def _opened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -184,8 +198,8 @@ def _joined(prefix: str, name: str) -> str:
 
 
 def _is_parameter(value: Any) -> bool:
-    """A leaf tensor. One that a forward left behind under no_grad is told by its path."""
-    return isinstance(value, Tensor) and value.is_leaf and (value.requires_grad or not value.path)
+    """A leaf that was made to want gradients, frozen or not; not what a forward left behind."""
+    return isinstance(value, Tensor) and value.is_leaf and value._trainable
 
 
 # ---------------------------------------------------------------- layers
@@ -304,8 +318,11 @@ class Sequential(Layer):
         return x
 
     def _members(self) -> Iterator[tuple[str, Any]]:
-        for name, value in super()._members():
-            yield name.replace("_sequence", "layers", 1), value
+        for name, value in vars(self).items():
+            yield from _opened("layers" if name == "_sequence" else name, value)
+
+    def _shows(self, value: Any) -> bool:
+        return callable(value) and not isinstance(value, Tensor)
 
     def __len__(self) -> int:
         return len(self._sequence)

@@ -6,7 +6,6 @@ against each other are refused: (8,) against (8, 1) would quietly compare all wi
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +34,11 @@ def mean_squared_error(prediction: Tensor, target: Target, reduction: str = "mea
     """
     target = _paired("mean_squared_error", prediction, target)
     difference = prediction - target
-    return _checked(_reduced(difference * difference, reduction), "mean_squared_error", target)
+    loss = _reduced("mean_squared_error", difference * difference, reduction)
+    if np.isnan(loss.data).any() and np.isnan(plain(target)).any():  # looked for only then
+        where = np.argwhere(np.isnan(plain(target)))[0].tolist()
+        raise ValueError(f"mean_squared_error: target is nan at {where}; clean the data first.")
+    return loss
 
 
 # ---------------------------------------------------------------- classes
@@ -79,9 +82,10 @@ def cross_entropy(
                 f"{share.shape[-1]} classes; give one factor per class."
             )
         share = share * factors
-    each = -(ops.log_softmax(prediction) * share).sum(axis=-1)
+    log_p = ops.where(share == 0, 0, ops.log_softmax(prediction))  # 0 log 0 is 0
+    each = -(log_p * share).sum(axis=-1)
     if reduction != "mean":
-        return _reduced(each, reduction)
+        return _reduced("cross_entropy", each, reduction)
     if not labels:
         return each.mean()
     counted = np.ones_like(target, dtype=bool) if ignore_index is None else target != ignore_index
@@ -130,12 +134,15 @@ def binary_cross_entropy_with_logits(
         bad = np.flatnonzero(~((values >= 0) & (values <= 1)))[0]
         where = [int(i) for i in np.unravel_index(bad, values.shape)]
         raise ValueError(f"{name}: target {values.flat[bad]} at {where} is not in [0, 1].")
-    positive = (
-        y if pos_weight is None else y * np.asarray(plain(pos_weight), dtype=prediction.dtype)
-    )
-    return _reduced(
-        ops.softplus(-prediction) * positive + ops.softplus(prediction) * (1 - y), reduction
-    )
+    factor = np.asarray(1 if pos_weight is None else plain(pos_weight), dtype=prediction.dtype)
+    if factor.shape != () and factor.shape != values.shape[values.ndim - factor.ndim :]:
+        raise ValueError(
+            f"{name}: pos_weight has shape {factor.shape}, the target {values.shape}; give one "
+            "number, or one for each entry along the last axes."
+        )
+    of_ones = ops.where(values == 0, 0, ops.softplus(-prediction)) * (y * factor)  # 0 inf is 0
+    of_zeros = ops.where(values == 1, 0, ops.softplus(prediction)) * (1 - y)
+    return _reduced(name, of_ones + of_zeros, reduction)
 
 
 # ---------------------------------------------------------------- what they share
@@ -153,24 +160,16 @@ def _paired(name: str, prediction: Tensor, target: Target) -> Any:
     return target
 
 
-def _reduced(each: Tensor, reduction: str) -> Tensor:
+def _reduced(name: str, each: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return each
     if reduction == "sum":
         return each.sum()
     if reduction != "mean":
-        raise ValueError(f"reduction: {reduction!r}; it is 'mean', 'sum' or 'none'.")
+        raise ValueError(f"{name}: reduction={reduction!r}; it is 'mean', 'sum' or 'none'.")
     if each.size == 0:
-        raise ValueError(f"mean of a loss of shape {each.shape}: the batch is empty.")
+        raise ValueError(f"{name}: the mean of a loss of shape {each.shape}: the batch is empty.")
     return each.mean()
-
-
-def _checked(loss: Tensor, name: str, target: Any) -> Tensor:
-    """The loss, unless it is nan because the target is: looked at only then."""
-    if loss.size == 1 and math.isnan(loss.item()) and np.isnan(plain(target)).any():
-        where = [int(i) for i in np.argwhere(np.isnan(plain(target)))[0]]
-        raise ValueError(f"{name}: target is nan at {where}; clean the data first.")
-    return loss
 
 
 def _warn_of_softmax() -> None:

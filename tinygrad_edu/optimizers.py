@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.arena import Arena
+from tinygrad_edu.arena import Arena, check_free
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.tensor import Tensor
 
@@ -44,15 +44,12 @@ class Optimizer:
     """
 
     def __init__(self, params: Any, lr: Rate, **settings: Any) -> None:
-        if isinstance(params, (int, float)):
+        if isinstance(params, (int, float, np.number)):
             raise TypeError(
                 f"{type(self).__name__}({params}): the first argument is the parameters; "
                 f"write lr={params}."
             )
-        settings = {"lr": lr, **settings}
-        if "epsilon" in settings and settings["epsilon"] is None:
-            settings["epsilon"] = EPSILON
-        _check(type(self).__name__, settings)
+        settings = _checked(type(self).__name__, {"lr": lr, **settings})
         vars(self).update(settings)
         self._settings = tuple(settings)
         self._warned = False
@@ -122,7 +119,7 @@ class Optimizer:
             theta, g, *state = [v[block] for v in vectors]
             if scale != 1:
                 g = g * scale
-            if self.clipvalue is not None:
+            if self.clipvalue:
                 g = np.clip(g, -self.clipvalue, self.clipvalue)
             self.update(theta, g, *state)
 
@@ -162,12 +159,18 @@ class Optimizer:
                 raise TypeError(
                     f"{type(self).__name__}: a group sets {unknown}, which it does not have."
                 )
-            _check(type(self).__name__, settings)
+            settings = _checked(type(self).__name__, settings)
+            if "clipnorm" in settings:
+                raise ValueError(
+                    f"{type(self).__name__}: clipnorm is of all gradients together, not of a group; "
+                    "give it to the optimizer."
+                )
             tensors = _tensors(given["params"])
             if any(id(t) in known for t in tensors):
                 raise ValueError(f"{type(self).__name__}: a parameter is in two groups.")
             known.update(id(t) for t in tensors)
             groups.append((settings, tensors))
+        check_free([t for _, tensors in groups for t in tensors])
         for settings, tensors in groups:
             start = self._with(settings).state()
             parts = []
@@ -204,27 +207,35 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a `state_dict`; ValueError, and nothing changed, if it does not fit."""
-        own = dict(self._vectors())
-        wanted = {"iterations": (), **{name: v.shape for name, v in own.items()}}
-        given = {name: np.shape(v) for name, v in state.items()}
-        if wanted != given:
-            odd = sorted(
-                name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name)
-            )
+        own: dict[str, Array] = {"iterations": np.array(self.iterations), **dict(self._vectors())}
+        given = {name: np.asarray(v) for name, v in state.items()}
+        odd = [name for name in own if name not in given or given[name].shape != own[name].shape]
+        odd += [name for name in given if name not in own or given[name].dtype.kind not in "fiu"]
+        count = given.get("iterations", np.array(-1))
+        if not odd and (count.dtype.kind not in "iu" or count < 0):
+            odd = [f"iterations={count}"]
+        if odd:
             raise ValueError(
-                f"{type(self).__name__}: the state does not fit, nothing was loaded: {odd}."
+                f"{type(self).__name__}: nothing was loaded: {', '.join(odd)} "
+                "missing, unknown, of another shape, or no numbers."
             )
-        self.iterations = int(state["iterations"])
-        for name, v in own.items():
-            v[...] = state[name]
+        self.iterations = int(count)
+        for name, v in self._vectors():
+            v[...] = given[name]
 
     # How it is done.
 
     def _vectors(self) -> Iterator[tuple[str, Array]]:
-        for i, group in enumerate(self.groups):
-            for part in group.parts:
-                for name, v in part.state.items():
-                    yield f"{i}.{part.arena.data.dtype}.{name}", v
+        """The state of each parameter in its shape, named by the parameter's number: "0.m"."""
+        parts = [part for group in self.groups for part in group.parts]
+        places = [
+            (p, t, i)
+            for p in parts
+            for t, i in zip(p.arena.tensors, p.arena.stretches, strict=True)
+        ]
+        for number, (part, t, stretch) in enumerate(places):
+            for name, vector in part.state.items():
+                yield f"{number}.{name}", vector[stretch].reshape(t.shape)
 
     def _with(self, settings: dict[str, Any]) -> Optimizer:
         """This optimizer with a group's own settings."""
@@ -397,7 +408,7 @@ def _squares(plan: list[Any], dtype: Any = None) -> float:
             g = part.arena.grad[run]
             if dtype is not None:
                 g = g.astype(dtype)
-            total += float(np.dot(g, g))
+            total += float(np.vdot(g, g))  # as dot, but an overflow is no warning: it is looked at
     return total
 
 
@@ -409,10 +420,15 @@ def _blocks(runs: list[slice]) -> list[slice]:
     ]
 
 
-def _check(name: str, settings: dict[str, Any]) -> None:
-    """Refuse numbers that make no sense, by name."""
+def _checked(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with what epsilon=None means; numbers that make no sense are refused."""
+    settings = dict(settings)
+    if settings.get("epsilon", 0) is None:
+        settings["epsilon"] = EPSILON
     for key, value in settings.items():
-        if value is None or isinstance(value, bool) or (key == "lr" and callable(value)):
+        if value is None and key in ("clipnorm", "clipvalue"):
+            continue
+        if isinstance(value, bool) or (key == "lr" and callable(value)):
             continue
         if not isinstance(value, (int, float, np.number)):
             raise TypeError(f"{name}: {key}={value!r} is no number.")
@@ -420,12 +436,16 @@ def _check(name: str, settings: dict[str, Any]) -> None:
             raise ValueError(f"{name}: {key}={value!r} must be finite and not negative.")
         if key in ("beta_1", "beta_2", "rho") and value >= 1:
             raise ValueError(f"{name}: {key}={value!r} is not in [0, 1).")
+    return settings
 
 
 def _groups(params: Any) -> list[dict[str, Any]]:
     if isinstance(params, dict) and "params" in params:
         return [params]
     if isinstance(params, (list, tuple)) and params and all(isinstance(p, dict) for p in params):
+        for i, group in enumerate(params):
+            if "params" not in group:
+                raise ValueError(f"optimizer: group {i} ({group}) has no 'params'.")
         return list(params)
     return [{"params": params}]
 

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from itertools import pairwise
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.arrays import as_array
+from tinygrad_edu.arrays import as_array, default_dtype
 from tinygrad_edu.modes import Line, here, users_line
 from tinygrad_edu.tensor import Tensor, fill, plain
 
@@ -82,6 +83,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         inputs: list[Any] = []
         arrays: list[Any] = []
         wanting: list[tuple[Tensor, int]] = []
+        mixed = False
         for x in args:
             if isinstance(x, Tensor):
                 array = x._data
@@ -90,7 +92,8 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
             elif type(x) in _USUAL:
                 array = x
             else:
-                array = x = _settled(x)
+                array = x = _settled(x, args)
+                mixed = True
             inputs.append(x)
             arrays.append(array)
 
@@ -104,7 +107,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         data = made[0]
         if type(data) is not np.ndarray:
             data = np.asarray(data)  # NumPy makes a scalar of what has no axes
-        if data.dtype is _FLOAT64 and (weak := _weakened(inputs, arrays)):
+        if (mixed or data.dtype is _FLOAT64) and (weak := _weakened(inputs, arrays, data.dtype)):
             return apply(*weak, **options)
 
         # Put the value into a Tensor, and keep how it was made.
@@ -143,33 +146,64 @@ def _positional(rule: Any, args: Any, options: Any) -> tuple[Any, dict[str, Any]
         bound = inspect.signature(rule).bind(*args, **options)
         bound.apply_defaults()
         args, options = bound.args, bound.kwargs
-    return args, {key: _settled(plain(x)) for key, x in options.items()}
+    return args, {key: _settled(plain(x), args) for key, x in options.items()}
 
 
-def _settled(x: Any) -> Any:
-    """What nobody can change behind the graph's back: an array or a list as a copy. A NumPy scalar
-    becomes a Python number, which leaves float32 alone."""
+def _settled(x: Any, args: tuple[Any, ...]) -> Any:
+    """What nobody can change behind the graph's back, and no other number than a real one.
+
+    Arrays and lists are copied; numbers of NumPy become Python's, which leave float32 alone; lists
+    and tuples of floats become arrays in the dtype of the floats beside them.
+    """
     if isinstance(x, np.ndarray):
         return as_array(x)
-    if isinstance(x, list):
-        return copy.deepcopy(x)
-    return x.item() if isinstance(x, np.generic) else x
+    if isinstance(x, (list, tuple)):
+        kind = _kind_of_numbers(x)
+        if kind == "f":
+            return np.asarray(x, _dtype_of_floats(map(plain, args)) or default_dtype())
+        # a tuple of whole numbers is a shape or names axes
+        return np.asarray(x) if kind == "i" and isinstance(x, list) else copy.deepcopy(x)
+    if isinstance(x, np.generic):
+        x = x.item()
+    if isinstance(x, Number) and type(x) not in _USUAL:
+        return float(x)  # type: ignore[arg-type]  # a fraction, say; refuses a complex number
+    return x
 
 
-def _weakened(inputs: list[Any], arrays: list[Any]) -> list[Any] | None:
-    """The inputs with numbers, lists and whole numbers in the dtype of the floats beside them.
+def _kind_of_numbers(x: Any) -> str | None:
+    """"f" or "i" if these are nothing but real or whole numbers, in lists in lists."""
+    kinds = {
+        _kind_of_numbers(v) if isinstance(v, (list, tuple))
+        else "f" if isinstance(v, (float, np.floating))
+        else "i" if isinstance(v, (int, np.integer)) and not isinstance(v, bool)
+        else None
+        for v in x
+    }  # fmt: skip
+    return None if None in kinds or not kinds else "f" if "f" in kinds else "i"
 
-    NumPy makes float64 of float32 beside an array of integers, or beside a list. Here the precision
-    of a Tensor never changes without being asked. None where nothing is to be done.
+
+def _dtype_of_floats(arrays: Iterable[Any]) -> np.dtype[Any] | None:
+    """The dtype in which the floating arrays meet, if there are any."""
+    dtypes = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    return np.result_type(*dtypes) if dtypes else None
+
+
+def _weakened(inputs: list[Any], arrays: list[Any], found: np.dtype[Any]) -> list[Any] | None:
+    """The inputs with all whole and Python numbers in the dtype of the floating arrays.
+
+    NumPy makes float64 of float32 beside an array of integers. Here the precision of a Tensor never
+    changes without being asked. None where `found`, the dtype of the result, is as it should be.
     """
-    floats = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    if not floats or (dtype := np.result_type(*floats)) == _FLOAT64:
+    dtype = _dtype_of_floats(arrays)
+    if dtype is None or dtype == found or found.kind != "f":
         return None
 
     def weak(x: Any) -> bool:
         if isinstance(x, np.ndarray):
             return x.dtype.kind in "iu"
-        return isinstance(x, (float, list, tuple)) and np.asarray(x).dtype.kind in "fiu"
+        if isinstance(x, tuple):
+            return _kind_of_numbers(x) is not None
+        return isinstance(x, (int, float)) and not isinstance(x, bool)
 
     if not any(map(weak, arrays)):
         return None

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -25,15 +24,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_edu.arrays import Array, as_array, default_dtype
-from tinygrad_edu.chain import walk
+from tinygrad_edu.chain import clock, walk
 from tinygrad_edu.modes import Line, here
 from tinygrad_edu.spelled import Spelled
 
 __all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
 
 NUMPY_SPELLING: dict[Callable[..., Any], Callable[..., Any]] = {}  # np.exp -> exp, ...
-
-_clock = count(1)  # births and in-place writes share it: "written after its use" is a plain <
 
 
 class Tensor(Spelled):
@@ -55,7 +52,8 @@ class Tensor(Spelled):
     __slots__ = (
         "_data", "_requires_grad", "grad", "name",
         "_op", "_args", "_options", "_edges",
-        "_birth", "_written", "_home", "_hooks", "_retains", "_path", "_where", "__weakref__",
+        "_birth", "_written", "_home", "_hooks", "_retains", "_trainable", "_path", "_where",
+        "__weakref__",
     )  # fmt: skip
 
     _data: Array
@@ -71,6 +69,7 @@ class Tensor(Spelled):
     _home: Any  # its place in an optimizer's arena, see arena.py
     _hooks: tuple[Hook, ...]
     _retains: bool
+    _trainable: bool  # was it made to want gradients, then frozen or not?
     _path: Any  # the layers it was made inside of
     _where: Line | None
 
@@ -163,6 +162,7 @@ class Tensor(Spelled):
                 "use .detach() for a copy without history."
             )
         self._requires_grad = bool(wanted)
+        self._trainable = self._trainable or (self._requires_grad and self._op is None)
         return self
 
     def retain_grad(self) -> Tensor:
@@ -208,9 +208,16 @@ class Tensor(Spelled):
         seed = _seed(self, gradient, "backward", create_graph)
         with np.errstate(all="ignore"):  # NumPy warned on the way forward; rules add no warnings
             complete = [(t, g) for t, g, _ in walk(self, seed, create_graph) if t._keeps_grad()]
+            for t, _ in complete:
+                if t.grad is not None and np.shape(t.grad) != t._data.shape:
+                    raise ValueError(
+                        f"backward: .grad of {t.name or 'a tensor'} has shape {np.shape(t.grad)}, "
+                        f"its data {t._data.shape}; set it to None or to an array of that shape."
+                    )
+            for t, g in complete:
+                t._add_grad(g)
         walked = None
-        for t, g in complete:
-            t._add_grad(g)
+        for t, _ in complete:
             if t._home is not None and t._home.walked is not walked:
                 walked = t._home.walked
                 walked.append(weakref.ref(self))  # the optimizer's next step makes it stale
@@ -224,7 +231,7 @@ class Tensor(Spelled):
         """The first contribution is copied, into its place in the arena if it has one."""
         home, before = self._home, self.grad
         if isinstance(g, Tensor) or isinstance(before, Tensor):
-            self.grad = g if before is None else before + g
+            self.grad = g.clone() if before is None else before + g
         elif home is None:
             self.grad = np.array(g) if before is None else np.asarray(before + g)
         else:
@@ -240,7 +247,7 @@ class Tensor(Spelled):
     # Copies keep the values and the wish for a gradient, never the graph.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._data, self._requires_grad, self.name)
+        return _restored, (self._data, self.name, self._requires_grad, self._trainable)
 
     # Python's own protocols. Arithmetic is in the table of spellings, ops/__init__.py.
 
@@ -332,10 +339,10 @@ def plain(x: Any) -> Any:
 def fill(t: Tensor, data: Array, path: Any = None) -> Tensor:
     """A leaf: an array without history, made inside the layers of `path`."""
     t._data = data
-    t._requires_grad = t._retains = False
+    t._requires_grad = t._retains = t._trainable = False
     t.grad = t.name = t._op = t._options = t._home = t._where = None
     t._args = t._edges = t._hooks = ()
-    t._birth = next(_clock)
+    t._birth = clock.tick()
     t._written = 0
     t._path = path
     return t
@@ -343,13 +350,15 @@ def fill(t: Tensor, data: Array, path: Any = None) -> Tensor:
 
 def mark_written(tensors: Sequence[Tensor]) -> None:
     """Their numbers changed: graphs that used the old ones can no longer be walked."""
-    now = next(_clock)
+    clock.last_write = now = clock.tick()
     for t in tensors:
         t._written = now
 
 
-def _restored(data: Array, requires_grad: bool, name: str | None) -> Tensor:
-    return Tensor(data, requires_grad, name=name)
+def _restored(data: Array, name: str | None, requires_grad: bool, trainable: bool) -> Tensor:
+    t = Tensor(data, requires_grad, name=name)
+    t._trainable = trainable
+    return t
 
 
 def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
@@ -378,14 +387,14 @@ class Hook:
     __slots__ = ("_tensor", "function")
 
     def __init__(self, tensor: Tensor, function: Callable[[Any], Any]) -> None:
-        self._tensor: Tensor | None = tensor
+        self._tensor = weakref.ref(tensor)  # weak: the tensor holds the hook
         self.function = function
 
     def remove(self) -> None:
         """Call it no more."""
-        if self._tensor is not None:
-            self._tensor._hooks = tuple(h for h in self._tensor._hooks if h is not self)
-            self._tensor = None
+        tensor = self._tensor()
+        if tensor is not None:
+            tensor._hooks = tuple(h for h in tensor._hooks if h is not self)
 
 
 # ---------------------------------------------------------------- gradients beside .grad
@@ -409,7 +418,13 @@ def grad(
     >>> dx.item(), grad(dx, x).item()
     (12.0, 12.0)
     """
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    wanted: list[Any] = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    for x in [output, *wanted]:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"grad: {x!r} is a {type(x).__name__}, not a Tensor. (The gradient of a function is "
+                "tinygrad_edu.derivatives.grad(f).)"
+            )
     seed = _seed(output, gradient, "grad", create_graph)
     asked = set(wanted)
     with np.errstate(all="ignore"):

@@ -136,7 +136,9 @@ def _wished(labels, logits):
         onehot = labels[..., None] == np.arange(logits.shape[-1])
         if np.count_nonzero(onehot) == labels.size:  # less if a label is none of the classes
             return onehot, None
-    elif labels.shape == logits.shape and labels.size and (labels >= 0).all():  # nan fails, too
+    elif (
+        labels.shape == logits.shape and labels.size and ((labels >= 0) & (labels <= 1)).all()
+    ):  # no nan
         target = labels.astype(logits.dtype)
         return target, target.sum(axis=-1, keepdims=True)
     raise _refused(labels, logits.shape)
@@ -165,7 +167,8 @@ def _refused(labels, shape):
         return ValueError(f"{op}: logits {shape}: the mean loss of no examples; give at least one.")
     if labels.shape == shape:
         return ValueError(
-            f"{op}: probability {_first(labels, ~(labels >= 0))}; give numbers of at least 0."
+            f"{op}: probability {_first(labels, ~((labels >= 0) & (labels <= 1)))}; give numbers "
+            "from 0 to 1."
         )
     if labels.dtype.kind in "iu":
         wrong = _first(labels, (labels < 0) | (labels >= classes))

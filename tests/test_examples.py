@@ -1,0 +1,72 @@
+"""Every example runs: from any folder, without a warning, and without leaving anything behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
+
+
+def run(example: Path, folder: Path, *arguments: str) -> str:
+    """What the example prints, run in a process of its own, in `folder`."""
+    package = str(Path(tg.__file__).parents[1])  # that process imports what this one imported
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(example), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def named(start: str) -> Path:
+    (example,) = (path for path in EXAMPLES if path.name.startswith(start))
+    return example
+
+
+def test_examples_are_numbered_in_order() -> None:
+    numbers = [int(path.name[:2]) for path in EXAMPLES]
+    assert numbers == list(range(1, len(EXAMPLES) + 1))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_and_leaves_nothing(example: Path, tmp_path: Path) -> None:
+    printed = run(example, tmp_path)
+    assert len(printed.splitlines()) > 5
+    assert all(len(line) <= 100 for line in printed.splitlines())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_docstring_says_how_to_run_it(example: Path) -> None:
+    assert f"python examples/{example.name}" in example.read_text(encoding="utf-8")
+
+
+def test_neuron_writes_its_picture_where_told(tmp_path: Path) -> None:
+    run(named("02"), tmp_path, "neuron.dot")
+    text = (tmp_path / "neuron.dot").read_text(encoding="utf-8")
+    assert text.startswith("digraph")
+    assert all(name in text for name in ("w1", "x2", "sigmoid"))
+
+
+def test_digits_writes_weights_that_load(tmp_path: Path) -> None:
+    run(named("04"), tmp_path, "weights.npz")
+    model = tg.layers.MLP(64, 128, 64, 10)
+    with np.load(tmp_path / "weights.npz") as weights:
+        model.load_state_dict(weights)
+    _, (x, y) = tg.data.digits()
+    with tg.no_grad():
+        assert (model(x).data.argmax(axis=1) == y).mean() >= 0.97
