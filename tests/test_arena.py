@@ -262,6 +262,8 @@ def test_a_parameter_in_two_optimizers_is_refused_by_name():
         SGD(w)
     with pytest.raises(ValueError, match=r"parameter number 0 \(shape \(\)\) already belongs"):
         Adam(b)
+    with pytest.raises(ValueError, match="parameter 'w' already belongs"):
+        Arena([w])
     assert first.parameters() == [w, b]
 
 
@@ -434,7 +436,9 @@ def test_several_losses_before_one_step_are_all_let_go_of():
     w, large = leaf(1, 2), leaf(3, dtype="float64")
     optimizer = SGD([w, large])
     losses = [backward(w), backward(w, large), backward(large)]
+    assert len(arenas(optimizer)[0].walked) == len(arenas(optimizer)[1].walked) == 2
     optimizer.step()
+    assert [arena.walked for arena in arenas(optimizer)] == [[], []]
     for loss in losses:
         with pytest.raises(RuntimeError, match="let go by an optimizer step"):
             loss.backward()

@@ -1,4 +1,4 @@
-"""The benchmarks run, and no ratio has run away. Their own bars are tighter: read what they print."""
+"""The benchmarks run, and no ratio has run away. Their own bars are tighter; they print them."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_tensor_with_a_name_shows_it_beside_its_op():
     x = leaf(2)
     y = x * 3
     y.name = "six"
-    assert boxes(to_dot(y))["n1"][0] == "six = multiply"
+    assert boxes(to_dot(y))["n1"][0] == "six = multiply 3"
     assert boxes(to_dot(y))["n0"][0] == "parameter"
 
 
@@ -87,11 +87,11 @@ def test_without_one_number_at_the_end_there_are_no_gradients():
     w = leaf(3, 4)
     assert boxes(to_dot(w * 2)) == {
         "n0": ["parameter", "shape (2,)", "|value| 5"],
-        "n1": ["multiply", "shape (2,)", "|value| 10"],
+        "n1": ["multiply 2", "shape (2,)", "|value| 10"],
     }
 
 
-def test_constants_are_drawn_numbers_are_not():
+def test_constants_are_drawn_and_numbers_stand_in_the_title():
     w, rows = leaf(3, 4), tg.Tensor([[1.0, 2.0]], name="rows")
     text = to_dot((rows * w + np.float32(1) + np.array([5.0, 6.0]) + tg.Tensor(7.0)).sum() * 2)
     constants = {name: label for name, label in boxes(text).items() if "c" in name}

@@ -299,6 +299,7 @@ def test_a_tensor_knows_the_layers_it_was_made_in():
 
 def test_a_state_is_a_copy():
     layer = Linear(2, 2, rng=0)
+    layer.mean = np.zeros(2)
     before = bits(layer)
     for array in layer.state_dict().values():
         array += 1
@@ -662,8 +663,14 @@ def test_mlp_of_one_seed_has_one_set_of_weights_and_masks():
     one, other, third = (MLP(3, 5, 5, 2, dropout=0.5, rng=seed) for seed in (4, 4, 5))
     assert bits(one) == bits(other) != bits(third)
     np.testing.assert_array_equal(one(x).data, other(x).data)
-    weights = [p.data for p in one.parameters() if p.ndim == 2]
-    assert (weights[0][:, :2] != weights[1][:3, :2]).all(), "every layer draws its own numbers"
+
+
+def test_every_layer_of_an_mlp_draws_numbers_of_its_own():
+    model = MLP(4, 4, 4, dropout=0.5, rng=0)
+    assert (model[0].weight.data != model[3].weight.data).all()
+    x = np.ones((4, 4), "float32")
+    model = MLP(4, 4, 4, 4, dropout=0.5, rng=0)
+    assert (model[2](x).data != model[5](x).data).any()
 
 
 def test_mlp_never_touches_numpys_global_generator():

@@ -1148,7 +1148,7 @@ def test_memory_grows_in_proportion_to_the_ops_and_all_of_it_comes_back():
         y.backward()
         del y
         now, peak = tracemalloc.get_traced_memory()
-        assert now - start < 0.01 * peak  # Python keeps some small objects to use them again
+        assert now - start < 0.02 * peak  # Python keeps some small objects to use them again
         return (peak - start) / n
 
     tracemalloc.start()

@@ -31,7 +31,6 @@ from tinygrad_edu.training import get_batches
 def main(arguments: Sequence[str] | None = None) -> float:
     """Train as the command line says; returns the share of held-out digits read correctly."""
     options = _options(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     (x_train, y_train), (x_test, y_test) = digits()
     rng = np.random.default_rng(options.seed)
     model = MLP(64, *options.hidden, 10, rng=rng)
@@ -76,22 +75,39 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--optimizer", default="adam", help="its name, such as sgd or adam (default adam)")
     add("--lr", type=float, help="learning rate (default: the optimizer's own)")
     add("--batch-size", type=_positive, default=32, help="digits in a step (default 32)")
-    add("--seed", type=int, default=0, help="the same seed gives the same network (default 0)")
+    add(
+        "--seed",
+        type=_not_negative,
+        default=0,
+        help="the same seed gives the same network (default 0)",
+    )
     add("--out", type=Path, default=Path("out"), help="folder for the results (default out)")
     options = parser.parse_args(arguments)
     try:
         if options.lr is not None and not 0 <= options.lr < float("inf"):
             raise ValueError(f"--lr {options.lr} must be finite and not negative.")
         optimizers.get(options.optimizer)
-    except ValueError as error:
-        parser.error(str(error))
+        options.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        parser.error(f"--out: {error}" if isinstance(error, OSError) else str(error))
     return options
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return _whole(text, 1)
+
+
+def _not_negative(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text} must be at least {least}")
     return number
 
 
@@ -112,9 +128,10 @@ def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> No
     (out / "loss.svg").write_text(svg, encoding="utf-8")
     picture = draw(cross_entropy(model.train()(x), y))
     try:
-        picture.render(outfile=out / "graph.svg", cleanup=True)
+        svg = picture.pipe(format="svg", encoding="utf-8")
         graph = out / "graph.svg"
-    except graphviz.ExecutableNotFound:
+        graph.write_text(svg, encoding="utf-8")
+    except (graphviz.ExecutableNotFound, graphviz.CalledProcessError):
         graph = out / "graph.dot"
         graph.write_text(picture.source, encoding="utf-8")
         print("\nThe Graphviz program `dot` is not installed, so the graph is DOT text.")

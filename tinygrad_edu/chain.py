@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_edu.modes import here
+
 if TYPE_CHECKING:  # tensor.py imports this file; only the annotations look back
     from tinygrad_edu.tensor import Tensor
 
@@ -40,14 +42,19 @@ Step = tuple["Tensor", Any, list[tuple["Tensor", Any]]]
 
 
 def walk(
-    root: Tensor, gradient: Any, create_graph: bool = False, wanted: list[Tensor] | None = None
+    root: Tensor,
+    gradient: Any,
+    create_graph: bool = False,
+    wanted: list[Tensor] | None = None,
+    hooks: bool = True,
 ) -> Iterator[Step]:
     """Apply the chain rule one tensor at a time, and show each step to whoever listens.
 
     A step is `(tensor, g, contributions)`: the tensor's complete gradient, and what each of its
     inputs got from it as `(input, dinput)` pairs. `gradient` is dL/d(root). The leaves, which have
     no inputs, come last. Gradients live here and not on the tensors, so nothing goes stale and a
-    second walk starts afresh. With `wanted`, only what leads to these tensors is walked.
+    second walk starts afresh. With `wanted`, only what leads to these tensors is walked; with
+    `hooks=False` nobody's hooks are called.
     """
     order = youngest_first(root)
     leads = None if wanted is None else _leading_to(wanted, order)
@@ -56,7 +63,7 @@ def walk(
         g = grads.pop(t, None)  # complete: every use of t is younger
         if g is None:
             continue  # it leads to nothing wanted
-        if t._hooks:
+        if t._hooks and hooks:
             g = _hooked(t, g)
         if clock.last_write > t._birth:
             _check_unchanged(t)
@@ -72,7 +79,7 @@ def walk(
             contributions.append((x, dx))
         yield t, g, contributions
     for leaf, g in grads.items():
-        yield leaf, _hooked(leaf, g) if leaf._hooks else g, []
+        yield leaf, _hooked(leaf, g) if leaf._hooks and hooks else g, []
 
 
 def youngest_first(root: Tensor) -> list[Tensor]:
@@ -109,7 +116,11 @@ def _replayed(t: Tensor) -> list[tuple[Tensor, Any]]:
         return []
     wanted = {id(x) for x, _ in t._edges}
     args = [x if id(x) in wanted else getattr(x, "_data", x) for x in t._args]
-    made = t._op.rule(*args, **t._options)
+    here.mode.replaying = True  # a rule that makes a number of a Tensor is now an error
+    try:
+        made = t._op.rule(*args, **t._options)
+    finally:
+        here.mode.replaying = False
     return [(x, dx) for x, dx in zip(args, made[1:]) if id(x) in wanted]  # noqa: B905
 
 
@@ -122,7 +133,11 @@ def _fitted(dx: Any, x: Tensor, t: Tensor) -> Any:
     """dx in the shape and dtype of x: summed over the axes along which x was broadcast."""
     given, shape = np.shape(dx), x._data.shape
     extra = len(given) - len(shape)
-    if given != shape and extra >= 0:
+    if (
+        given != shape
+        and extra >= 0
+        and all(n in (1, m) for n, m in zip(shape, given[extra:], strict=True))
+    ):
         repeated = [extra + i for i, n in enumerate(shape) if n == 1 and given[extra + i] != 1]
         dx = np.reshape(np.sum(dx, axis=(*range(extra), *repeated)), shape)
     if np.shape(dx) != shape:

@@ -104,7 +104,13 @@ def rand(
     >>> rand(2, 3, rng=0).shape
     (2, 3)
     """
-    return _made(as_generator(rng).random(_shape("rand", shape)), dtype, requires_grad)
+    wanted = np.dtype(default_dtype() if dtype is None else dtype)
+    draws = as_generator(rng).random(_shape("rand", shape)).astype(wanted)
+    if wanted.kind == "f":
+        draws = np.minimum(
+            draws, np.nextafter(wanted.type(1), wanted.type(0))
+        )  # never rounded to 1
+    return _made(draws, wanted, requires_grad)
 
 
 def randn(

@@ -45,12 +45,15 @@ def curve_svg(values: Sequence[float], x_label: str, y_label: str) -> str:
         if 1 <= tick <= len(values):
             at = f'x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}"'
             parts.append(f'<text {at} text-anchor="middle">{tick:g}</text>')
-    line, pen = [], "M"
+    line, dots, pen = [], [], "M"
     for i, value in enumerate(values, start=1):
         if math.isfinite(value):
             line.append(f"{pen}{x(i):.1f} {y(value):.1f}")
+            if pen == "M" and (i == len(values) or not math.isfinite(values[i])):
+                dots.append(f'<circle cx="{x(i):.1f}" cy="{y(value):.1f}" r="2" fill="#c2255c"/>')
         pen = "L" if math.isfinite(value) else "M"
     parts += [
+        *dots,
         f'<path d="{"".join(line)}" fill="none" stroke="#c2255c" stroke-width="2"/>',
         f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
         f"{escape(x_label)}</text>",
@@ -63,8 +66,9 @@ def curve_svg(values: Sequence[float], x_label: str, y_label: str) -> str:
 
 def _ticks(low: float, high: float) -> list[float]:
     """About five round numbers that reach from low or below to high or above."""
-    rough = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * k for k in (1, 2, 5, 10) if unit * k >= rough)
+    rough = max((high - low) / 5, 1e-9 * max(abs(low), abs(high)), 1e-300)  # also for constants
+    exponent = math.floor(math.log10(rough))
+    steps = (float(f"{k}e{exponent}") for k in (1, 2, 5, 10))
+    step = next((s for s in steps if s >= rough), 10 * rough)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(k * step, 12) for k in range(first, last + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, max(last, first + 1) + 1)]

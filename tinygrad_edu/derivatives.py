@@ -1,9 +1,9 @@
 """Derivatives: functions of functions.
 
 `grad(f)` is the function x -> f'(x), and being a function it can be given to `grad` again. Numbers
-in, numbers out; arrays in, arrays out; Tensors in, Tensors out, with their history, so that these
-functions can be nested and mixed with layers as you like. Numbers, and arrays of whole numbers, are
-taken in double precision.
+in, numbers out; arrays in, arrays out; Tensors in, Tensors out, with their history. One inside the
+other, they give Tensors to each other, so they can be nested and mixed with layers as you like.
+Numbers, and arrays of whole numbers, are taken in double precision.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.arrays import Array
-from tinygrad_edu.modes import enable_grad, here
+from tinygrad_edu.arrays import as_array
+from tinygrad_edu.modes import enable_grad, here, is_grad_enabled, nested
 from tinygrad_edu.ops import clone, reshape, stack
-from tinygrad_edu.tensor import Tensor, plain
+from tinygrad_edu.tensor import Tensor
 from tinygrad_edu.tensor import grad as gradient_of
 
 __all__ = [
@@ -51,13 +51,16 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
 
     def both(*args: Any, **options: Any) -> tuple[Any, Any]:
         chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        if any(not -len(args) <= i < len(args) for i in chosen):
+            raise IndexError(f"grad: argnums={argnums!r}, but the call has {len(args)} arguments.")
         given = [args[i] for i in chosen]
         with enable_grad():
             leaves = [_leaf(x) for x in given]
             filled = list(args)
             for i, leaf in zip(chosen, leaves, strict=True):
                 filled[i] = leaf
-            y = f(*filled, **options)
+            with nested():
+                y = f(*filled, **options)
             if np.size(y) != 1:
                 raise ValueError(
                     f"grad: the function returned shape {np.shape(y)}, not one number; use "
@@ -76,7 +79,7 @@ def elementwise_grad(f: Function) -> Function:
     >>> elementwise_grad(lambda x: x**3)(np.array([1.0, 2.0]))
     array([ 3., 12.])
     """
-    return grad(lambda *args, **options: f(*args, **options).sum())
+    return grad(lambda *args, **options: np.sum(f(*args, **options)))
 
 
 # ---------------------------------------------------------------- matrices of derivatives
@@ -93,7 +96,8 @@ def jacobian(f: Function) -> Function:
     def matrix(x: Any, *args: Any, **options: Any) -> Any:
         with enable_grad():
             leaf = _leaf(x)
-            y = f(leaf, *args, **options)
+            with nested():
+                y = f(leaf, *args, **options)
             if not isinstance(y, Tensor):
                 y = Tensor(np.asarray(y))
             seeds = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
@@ -127,12 +131,12 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     with enable_grad():
         leaves = [_leaf(x) for x in primals]
-        y = f(*leaves)
-    records = _records(*primals)
+        with nested():
+            y = f(*leaves)
 
     def pull(u: Any) -> Any:
         with enable_grad():
-            pulled = _pulled(y, leaves, u, records or isinstance(u, Tensor))
+            pulled = _pulled(y, leaves, u, _records(u, *primals))
         results = tuple(_like(g, x) for g, x in zip(pulled, primals, strict=True))
         return results[0] if len(results) == 1 else results
 
@@ -156,8 +160,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         )
     with enable_grad():
         leaves = [_leaf(x) for x in xs]
-        y = f(*leaves)
-        u = Tensor(np.ones_like(plain(y)), requires_grad=True)
+        with nested():
+            y = f(*leaves)
+        u = Tensor(np.ones(np.shape(y), getattr(y, "dtype", float)), requires_grad=True)
         along: Any = 0.0
         for g, v in zip(_pulled(y, leaves, u, True), vs, strict=True):
             along = along + (g * v).sum()
@@ -183,13 +188,15 @@ def _leaf(x: Any) -> Tensor:
     """A tensor to differentiate in. One that already has a history passes derivatives on to it."""
     if isinstance(x, Tensor):
         return clone(x) if x.requires_grad else Tensor(x.data, requires_grad=True)
-    array: Array = np.asarray(x)
+    array = as_array(x, copy=False)
+    if not isinstance(x, np.ndarray) and array.dtype != np.float64:
+        array = np.asarray(x, dtype=float)
     return Tensor(array if array.dtype.kind == "f" else array.astype(float), requires_grad=True)
 
 
 def _records(*args: Any) -> bool:
-    """Is the result to have a history? Where Tensors came in."""
-    return any(isinstance(x, Tensor) for x in args)
+    """Is the result to have a history? Where Tensors came in, or inside another derivative."""
+    return bool(here.mode.nesting) or any(isinstance(x, Tensor) for x in args)
 
 
 def _pulled(y: Any, leaves: Sequence[Tensor], u: Any, create_graph: bool) -> list[Any]:
@@ -206,8 +213,8 @@ def _pulled(y: Any, leaves: Sequence[Tensor], u: Any, create_graph: bool) -> lis
 
 def _like(g: Tensor, x: Any) -> Any:
     """g as what x is: a Tensor, an array, or a number."""
-    if isinstance(x, Tensor):
-        return g if here.mode.recording else g.detach()
+    if _records(x):
+        return g if is_grad_enabled() else g.detach()
     if isinstance(x, (int, float)) and g.ndim == 0:
         return g.item()
     return g.data
@@ -215,6 +222,8 @@ def _like(g: Tensor, x: Any) -> Any:
 
 def _value_like(y: Any, given: Sequence[Any]) -> Any:
     """The function's value as what its arguments were."""
-    if not isinstance(y, Tensor) or _records(*given):
+    if not isinstance(y, Tensor):
         return y
+    if _records(*given):
+        return y if is_grad_enabled() else y.detach()
     return y.item() if y.ndim == 0 else y.data

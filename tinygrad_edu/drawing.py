@@ -42,9 +42,12 @@ def draw(x: Tensor, direction: str = "LR") -> graphviz.Digraph:
     """
     if direction not in ("LR", "TB"):
         raise ValueError(f"draw: direction={direction!r}; it is 'LR' or 'TB'.")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"draw: {x!r} is a {type(x).__name__}; give a Tensor, for instance a loss.")
     if x.op is None:
         raise ValueError("draw: this tensor was not computed from anything that requires grad.")
-    steps = list(walk(x, np.ones_like(x.data)))
+    with np.errstate(all="ignore"):  # as backward does
+        steps = list(walk(x, np.ones_like(x.data), hooks=False))
     tensors = sorted((t for t, _, _ in steps), key=lambda t: t._birth)
     if len(tensors) > LARGEST:
         raise ValueError(
@@ -97,8 +100,8 @@ class _Frame:
             return self.outside
         if names[0] not in self.inner:
             path = f"{self.path}/{names[0]}"
-            frame = graphviz.Digraph(name=f"cluster{path}")
-            frame.attr(label=graphviz.escape(names[0]), style="rounded,filled", color="#d0d7de",
+            frame = graphviz.Digraph(name="cluster" + path.rstrip("\\"))
+            frame.attr(label=_escaped(names[0]), style="rounded,filled", color="#d0d7de",
                        fillcolor="#f6f8fa", fontcolor="#57606a")  # fmt: skip
             self.inner[names[0]] = _Frame(path, frame)
         return self.inner[names[0]].at(names[1:])
@@ -123,20 +126,27 @@ def _own_layers(layer: Layer) -> list[tuple[str, Layer]]:
 
 
 def _label(t: Tensor, g: Any) -> str:
-    title = t.op.name if t.op is not None else "parameter"
+    title = "parameter"
+    if t.op is not None:
+        numbers = [f"{x:g}" for x in t._args if type(x) in (int, float)]
+        title = " ".join([t.op.name, *numbers])  # power 3
     if t.name is not None:
         title = f"{t.name} = {title}" if t.op is not None else t.name
     lines = [title, f"shape {t.shape}" if t.ndim else "", _size("value", t.data)]
     if g is not None:
         lines.append(_size("gradient", g))
-    return graphviz.escape("\n".join(line for line in lines if line))
+    return _escaped("\n".join(line for line in lines if line))
 
 
 def _constant_label(x: Any) -> str:
     name = getattr(x, "name", None) or "constant"
-    return graphviz.escape(
+    return _escaped(
         f"{name}\nshape {np.shape(x)}" if np.ndim(x) else f"{name}\n{_size('value', x)}"
     )
+
+
+def _escaped(text: str) -> str:
+    return graphviz.escape(text.replace("&", "&amp;"))
 
 
 def _size(what: str, x: Any) -> str:

@@ -51,8 +51,8 @@ class Layer:
     def __call__(self, *args: Any, **options: Any) -> Any:
         mode = here.mode
         outside = mode.path
-        mode.path = (outside, self)  # what is made in here remembers in which layer
         try:
+            mode.path = (outside, self)  # what is made in here remembers in which layer
             return self.forward(*args, **options)
         finally:
             mode.path = outside

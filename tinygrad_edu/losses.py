@@ -140,9 +140,10 @@ def binary_cross_entropy_with_logits(
             f"{name}: pos_weight has shape {factor.shape}, the target {values.shape}; give one "
             "number, or one for each entry along the last axes."
         )
-    of_ones = ops.where(values == 0, 0, ops.softplus(-prediction)) * (y * factor)  # 0 inf is 0
-    of_zeros = ops.where(values == 1, 0, ops.softplus(prediction)) * (1 - y)
-    return _reduced(name, of_ones + of_zeros, reduction)
+    of_ones, of_zeros = ops.softplus(-prediction), ops.softplus(prediction)
+    of_ones = ops.where(np.isinf(of_ones.data) & (values == 0), 0, of_ones)  # 0 inf is 0
+    of_zeros = ops.where(np.isinf(of_zeros.data) & (values == 1), 0, of_zeros)
+    return _reduced(name, of_ones * (y * factor) + of_zeros * (1 - y), reduction)
 
 
 # ---------------------------------------------------------------- what they share

@@ -13,19 +13,30 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeVar, overload
 
-__all__ = ["Line", "enable_grad", "here", "is_grad_enabled", "no_grad", "trace_lines"]
+__all__ = ["Line", "enable_grad", "here", "is_grad_enabled", "nested", "no_grad", "trace_lines"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Mode:
-    """What one thread is doing."""
+class Switch:
+    """Something turned on or off for a while. Only who turned it takes it away again."""
 
-    __slots__ = ("lines", "path", "recording")
+    __slots__ = ("on",)
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+
+
+class Mode:
+    """What one thread is doing. Of several switches, the last one counts."""
+
+    __slots__ = ("lines", "nesting", "path", "recording", "replaying")
 
     def __init__(self) -> None:
-        self.recording = True  # is how a Tensor was made remembered?
-        self.lines = False  # is the user's line remembered, too?
+        self.recording: list[Switch] = []  # is how a Tensor was made remembered? Yes if empty
+        self.lines: list[Switch] = []  # is the user's line remembered, too? Not if empty
+        self.nesting: list[Switch] = []  # are we in a function whose derivative is being taken?
+        self.replaying = False  # is a rule being run on Tensors, for higher derivatives?
         self.path: tuple[Any, Any] | None = None  # (path outside, innermost layer): a linked list
 
 
@@ -38,15 +49,20 @@ here = _Here()
 
 
 @contextmanager
-def _set(name: str, value: Any) -> Iterator[None]:
-    """Set one mode for a while. A generator: even an interrupt on the way in runs its `finally`."""
-    mode = here.mode
-    before = getattr(mode, name)
+def _turned(switches: str, on: bool) -> Iterator[None]:
+    """Turn a mode on or off for a while.
+
+    An interrupt may come at any moment, also on the way in or out. Then this generator is closed
+    and its `finally` runs, if late, and after that of the `with` around it. So it never restores
+    what was before: it takes its own switch away, and what is left counts.
+    """
+    mine, all_switches = Switch(on), getattr(here.mode, switches)
     try:
-        setattr(mode, name, value)
+        all_switches.append(mine)
         yield
     finally:
-        setattr(mode, name, before)
+        if mine in all_switches:
+            all_switches.remove(mine)
 
 
 @overload
@@ -63,7 +79,8 @@ def no_grad(function: Any = None) -> Any:
     >>> y.requires_grad
     False
     """
-    return _set("recording", False) if function is None else _set("recording", False)(function)
+    turned = _turned("recording", False)
+    return turned if function is None else turned(function)
 
 
 @overload
@@ -72,12 +89,19 @@ def enable_grad(function: None = None) -> AbstractContextManager[None]: ...
 def enable_grad(function: Function) -> Function: ...
 def enable_grad(function: Any = None) -> Any:
     """Inside, ops are recorded again, also within `no_grad()`; used in the same three ways."""
-    return _set("recording", True) if function is None else _set("recording", True)(function)
+    turned = _turned("recording", True)
+    return turned if function is None else turned(function)
 
 
 def is_grad_enabled() -> bool:
     """Whether ops of this thread are being recorded now."""
-    return here.mode.recording
+    switches = here.mode.recording
+    return not switches or switches[-1].on
+
+
+def nested() -> AbstractContextManager[None]:
+    """Inside, a function is evaluated whose derivative is being taken."""
+    return _turned("nesting", True)
 
 
 def trace_lines() -> AbstractContextManager[None]:
@@ -89,7 +113,7 @@ def trace_lines() -> AbstractContextManager[None]:
     >>> y.where.line
     2
     """
-    return _set("lines", True)
+    return _turned("lines", True)
 
 
 class Line(NamedTuple):

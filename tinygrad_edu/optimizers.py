@@ -91,11 +91,11 @@ class Optimizer:
             raise RuntimeError(
                 f"{type(self).__name__}: no parameters yet; give them, or use bind()."
             )
-        plan = [
-            (group.settings, part, part.arena.runs(self._without_gradient(part.arena)))
-            for group in self.groups
-            for part in group.parts
-        ]
+        plan = []
+        for group in self.groups:
+            for part in group.parts:
+                missing = self._without_gradient(part.arena)
+                plan.append((group.settings, part, part.arena.runs(missing)))
         squares = _squares(plan)
         if not math.isfinite(squares):
             self._refuse_nonfinite()
@@ -162,8 +162,8 @@ class Optimizer:
             settings = _checked(type(self).__name__, settings)
             if "clipnorm" in settings:
                 raise ValueError(
-                    f"{type(self).__name__}: clipnorm is of all gradients together, not of a group; "
-                    "give it to the optimizer."
+                    f"{type(self).__name__}: clipnorm is of all gradients together, not of a "
+                    "group; give it to the optimizer."
                 )
             tensors = _tensors(given["params"])
             if any(id(t) in known for t in tensors):
@@ -255,7 +255,7 @@ class Optimizer:
             warnings.warn(
                 f"{type(self).__name__}.step: no gradient for {names}: left as it is. Did the loss "
                 "use it, and was backward() called before step()?",
-                stacklevel=4,
+                stacklevel=3,
             )
         return missing
 

@@ -79,7 +79,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*args: Any, **options: Any) -> Tensor:
         # Take the arrays out of the Tensors, and note which Tensors want a gradient.
         if options:
-            args, options = _positional(rule, args, options)
+            args, options = _positional(op, args, options)
         inputs: list[Any] = []
         arrays: list[Any] = []
         wanting: list[tuple[Tensor, int]] = []
@@ -113,7 +113,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         # Put the value into a Tensor, and keep how it was made.
         mode = here.mode
         z: Tensor = fill(Tensor.__new__(Tensor), data, mode.path)
-        if wanting and mode.recording:
+        if wanting and (not mode.recording or mode.recording[-1].on):
             z._edges = edges = []
             for x, place in wanting:
                 if place >= len(made) or made[place] is None:
@@ -140,13 +140,29 @@ _FLOAT64 = np.dtype(np.float64)
 _USUAL = frozenset({float, int, bool, str, slice, type(None)})  # nothing to settle
 
 
-def _positional(rule: Any, args: Any, options: Any) -> tuple[Any, dict[str, Any]]:
-    """Tensors that were given by name, in their position: pullbacks are found by position."""
-    if any(isinstance(x, Tensor) for x in options.values()):
-        bound = inspect.signature(rule).bind(*args, **options)
+def _positional(op: Op, args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Arguments given by name, in their position: pullbacks are found by position."""
+    options = dict(options)
+    code = op.rule.__code__
+    if not code.co_flags & inspect.CO_VARARGS:
+        for name in code.co_varnames[len(args) : code.co_argcount]:
+            if name not in options:
+                break
+            args = (*args, options.pop(name))
+    if any(isinstance(x, Tensor) for x in options.values()):  # one with a default was left out
+        try:
+            bound = inspect.signature(op.rule).bind(*args, **options)
+        except TypeError as error:
+            raise TypeError(f"{op.name}: {error}") from None
         bound.apply_defaults()
         args, options = bound.args, bound.kwargs
-    return args, {key: _settled(plain(x), args) for key, x in options.items()}
+    for name, x in options.items():
+        if isinstance(x, Tensor) and x._requires_grad:
+            raise TypeError(
+                f"{op.name}: {name} requires grad, but its rule takes it by name only, where no "
+                "pullback can be; pass it with .detach()."
+            )
+    return args, {name: _settled(plain(x), args) for name, x in options.items()}
 
 
 def _settled(x: Any, args: tuple[Any, ...]) -> Any:
@@ -171,7 +187,7 @@ def _settled(x: Any, args: tuple[Any, ...]) -> Any:
 
 
 def _kind_of_numbers(x: Any) -> str | None:
-    """"f" or "i" if these are nothing but real or whole numbers, in lists in lists."""
+    """ "f" or "i" if these are nothing but real or whole numbers, in lists in lists."""
     kinds = {
         _kind_of_numbers(v) if isinstance(v, (list, tuple))
         else "f" if isinstance(v, (float, np.floating))
@@ -195,7 +211,7 @@ def _weakened(inputs: list[Any], arrays: list[Any], found: np.dtype[Any]) -> lis
     changes without being asked. None where `found`, the dtype of the result, is as it should be.
     """
     dtype = _dtype_of_floats(arrays)
-    if dtype is None or dtype == found or found.kind != "f":
+    if dtype is None or found.kind != "f" or found.itemsize <= dtype.itemsize:
         return None
 
     def weak(x: Any) -> bool:
@@ -203,7 +219,7 @@ def _weakened(inputs: list[Any], arrays: list[Any], found: np.dtype[Any]) -> lis
             return x.dtype.kind in "iu"
         if isinstance(x, tuple):
             return _kind_of_numbers(x) is not None
-        return isinstance(x, (int, float)) and not isinstance(x, bool)
+        return isinstance(x, float)
 
     if not any(map(weak, arrays)):
         return None

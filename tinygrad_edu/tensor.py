@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_edu.arrays import Array, as_array, default_dtype
 from tinygrad_edu.chain import clock, walk
-from tinygrad_edu.modes import Line, here
+from tinygrad_edu.modes import Line, here, is_grad_enabled
 from tinygrad_edu.spelled import Spelled
 
 __all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
@@ -275,10 +275,47 @@ class Tensor(Spelled):
         return bool(self._data)
 
     def __float__(self) -> float:
+        if here.mode.replaying and self._requires_grad:
+            raise TypeError(
+                "float: a rule made a plain number of a Tensor, so its second derivative would be "
+                "lost; use NumPy functions (np.tanh, not math.tanh) in rules."
+            )
         return float(self._data)
 
     def __int__(self) -> int:
         return int(self._data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.size == 1 else str(self), spec)
+
+    def __round__(self, digits: int = 0) -> Tensor:
+        return self.round(digits)
+
+    # p -= rate * p.grad: a parameter is written into, where that is no part of a graph.
+
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._written_in_place(np.add, other)
+
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._written_in_place(np.subtract, other)
+
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._written_in_place(np.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._written_in_place(np.divide, other)
+
+    def _written_in_place(self, ufunc: Any, other: Any) -> Any:
+        if self._op is not None or not self._requires_grad:
+            return NotImplemented  # x += y is then x = x + y
+        if is_grad_enabled():
+            raise RuntimeError(
+                "in place: this tensor wants a gradient of what it is now. Write x = x + y for a "
+                "new one, or change it inside no_grad() (or by an optimizer)."
+            )
+        ufunc(self._data, plain(other), out=self._data)
+        mark_written([self])
+        return self
 
     def __index__(self) -> int:
         return self._data.__index__()
@@ -422,8 +459,8 @@ def grad(
     for x in [output, *wanted]:
         if not isinstance(x, Tensor):
             raise TypeError(
-                f"grad: {x!r} is a {type(x).__name__}, not a Tensor. (The gradient of a function is "
-                "tinygrad_edu.derivatives.grad(f).)"
+                f"grad: {x!r} is a {type(x).__name__}, not a Tensor. (The gradient of a "
+                "function is tinygrad_edu.derivatives.grad(f).)"
             )
     seed = _seed(output, gradient, "grad", create_graph)
     asked = set(wanted)
@@ -449,7 +486,7 @@ def _seed(root: Tensor, gradient: Any, who: str, create_graph: bool) -> Any:
             f"{who}: nothing to differentiate: this tensor was computed from nothing that requires "
             "grad. Make the inputs with requires_grad=True, outside no_grad(), and not detached."
         )
-    if not here.mode.recording:
+    if not is_grad_enabled():
         raise RuntimeError(f"{who}: called under no_grad(); call it outside, or in enable_grad().")
     if gradient is None:
         if root._data.size != 1:

@@ -13,6 +13,7 @@ do the same in place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -77,6 +78,9 @@ class _Arithmetic:
         return _scalable(_mapped(lambda g: factor * g, self))
 
     __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> Any:
+        return _scalable(_mapped(lambda g, h: g + h, self, other))
 
     def __neg__(self) -> Any:
         return -1 * self
@@ -143,8 +147,10 @@ def get_batches(
         raise ValueError(f"get_batches: arrays of lengths {lengths}; they must have equal lengths.")
     if lengths[0] == 0:
         raise ValueError("get_batches: there are no rows to make batches of.")
-    if batch_size < 1:
-        raise ValueError(f"get_batches: batch_size={batch_size} must be at least 1.")
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(
+            f"get_batches: batch_size={batch_size} must be at least 1 (a whole number)."
+        )
     return _batches(arrays, lengths[0], batch_size, as_generator(rng) if shuffle else None, several)
 
 
@@ -174,7 +180,7 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm={max_norm} must be positive.")
     gradients = _gradients(params)
-    norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
+    norm = math.hypot(*(float(np.linalg.norm(g.astype(float))) for g in gradients))
     if norm > max_norm:
         for g in gradients:
             g *= max_norm / norm

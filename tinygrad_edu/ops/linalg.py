@@ -98,6 +98,11 @@ def _array(x):
     return np.asarray(x) if type(x) in _BARE else x
 
 
+def _beside(x, y):
+    """A bare number as an array in the dtype of what it stands beside."""
+    return np.asarray(x, getattr(y, "dtype", None)) if type(x) in _BARE else x
+
+
 # ---------------------------------------------------------------- other products
 
 
@@ -133,6 +138,7 @@ def outer(x, y):
 
     Every entry of x times every entry of y, both made flat.
     """
+    x, y = _beside(x, y), _beside(y, x)
     u, v = np.reshape(x, -1), np.reshape(y, -1)
     return (
         np.outer(u, v),
