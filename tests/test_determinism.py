@@ -61,7 +61,7 @@ def test_every_process_gives_the_same_bits_under_any_hash_seed():
 
 def test_the_global_generator_of_numpy_is_never_touched():
     def state():
-        name, keys, *rest = np.random.get_state()  # noqa: NPY002
+        name, keys, *rest = np.random.get_state()
         return name, keys.tolist(), rest
 
     before = state()
@@ -73,7 +73,7 @@ def test_the_global_generator_of_numpy_is_never_touched():
 
 
 def test_the_global_generator_of_numpy_has_no_say():
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     first = train(False)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     assert train(False) == first

@@ -177,9 +177,9 @@ def test_a_generator_goes_on_and_the_default_one_follows_manual_seed(name):
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_numpys_global_generator_is_never_touched(name):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     made(name, (12, 9), rng=0), made(name, (12, 9))
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 @pytest.mark.parametrize("name", RANDOM + FIXED)

@@ -674,9 +674,9 @@ def test_every_layer_of_an_mlp_draws_numbers_of_its_own():
 
 
 def test_mlp_never_touches_numpys_global_generator():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     MLP(3, 5, 2, dropout=0.5)(drawn(8, 3))
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 # ---------------------------------------------------------------- copies

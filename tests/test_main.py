@@ -88,9 +88,9 @@ def test_the_same_seed_leaves_the_same_bits(run, tmp_path):
 
 
 def test_numpys_global_generator_is_never_touched(run):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     run()
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 @pytest.mark.slow

@@ -432,8 +432,10 @@ def test_float32_stays_float32_beside(op, other):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_whole_numbers_of_any_width_leave_the_floats_beside_them_alone(dtype, other):
     x, b = Tensor(np.ones(2, dtype)), np.ones(2, other)
+    # of float16 and int16 NumPy makes float32: float16 is as coarse or as fine as NumPy has it
+    expected = "float32" if (dtype, other) == ("float16", "int16") else dtype
     for z in (x * b, b * x, x + b, x / b, tg.maximum(x, b)):
-        assert z.dtype == dtype
+        assert z.dtype == expected
 
 
 @pytest.mark.parametrize(

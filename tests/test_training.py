@@ -106,10 +106,10 @@ def test_batch_descent_runs_as_written(form, learning_rate):
 def test_stochastic_descent_runs_as_written(form):
     loss_function, start = FORMS[form]
     nb_epochs, data, params, learning_rate = 10, rows(), start(), 0.2
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
 
     for i in range(nb_epochs):  # noqa: B007
-        np.random.shuffle(data)  # noqa: NPY002
+        np.random.shuffle(data)
         for example in data:
             params_grad = evaluate_gradient(loss_function, example, params)
             params = params - learning_rate * params_grad
@@ -122,10 +122,10 @@ def test_stochastic_descent_runs_as_written(form):
 def test_mini_batch_descent_runs_as_written(form, learning_rate):
     loss_function, start = FORMS[form]
     nb_epochs, data, params = 20, rows(), start()
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
 
     for i in range(nb_epochs):  # noqa: B007
-        np.random.shuffle(data)  # noqa: NPY002
+        np.random.shuffle(data)
         for batch in get_batches(data, batch_size=50):
             params_grad = evaluate_gradient(loss_function, batch, params)
             params = params - learning_rate * params_grad
@@ -315,9 +315,9 @@ def test_a_generator_shuffles_every_epoch_anew_and_the_default_one_follows_manua
 
 
 def test_shuffling_never_touches_numpys_global_generator():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     list(get_batches(np.arange(9), 2, shuffle=True))
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,6 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         inputs: list[Any] = []
         arrays: list[Any] = []
         wanting: list[tuple[Tensor, int]] = []
-        mixed = False
         for x in args:
             if isinstance(x, Tensor):
                 array = x._data
@@ -93,7 +92,6 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
                 array = x
             else:
                 array = x = _settled(x, args)
-                mixed = True
             inputs.append(x)
             arrays.append(array)
 
@@ -107,7 +105,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         data = made[0]
         if type(data) is not np.ndarray:
             data = np.asarray(data)  # NumPy makes a scalar of what has no axes
-        if (mixed or data.dtype is _FLOAT64) and (weak := _weakened(inputs, arrays, data.dtype)):
+        if data.dtype is _FLOAT64 and (weak := _weakened(inputs, arrays)):
             return apply(*weak, **options)
 
         # Put the value into a Tensor, and keep how it was made.
@@ -204,14 +202,14 @@ def _dtype_of_floats(arrays: Iterable[Any]) -> np.dtype[Any] | None:
     return np.result_type(*dtypes) if dtypes else None
 
 
-def _weakened(inputs: list[Any], arrays: list[Any], found: np.dtype[Any]) -> list[Any] | None:
+def _weakened(inputs: list[Any], arrays: list[Any]) -> list[Any] | None:
     """The inputs with all whole and Python numbers in the dtype of the floating arrays.
 
     NumPy makes float64 of float32 beside an array of integers. Here the precision of a Tensor never
-    changes without being asked. None where `found`, the dtype of the result, is as it should be.
+    changes without being asked. None where nothing is to be done.
     """
     dtype = _dtype_of_floats(arrays)
-    if dtype is None or found.kind != "f" or found.itemsize <= dtype.itemsize:
+    if dtype is None or dtype.itemsize >= _FLOAT64.itemsize:
         return None
 
     def weak(x: Any) -> bool:
