@@ -1,5 +1,6 @@
 """Rules: ops of one's own, NumPy's functions on Tensors, dtypes that stay, and clear errors."""
 
+import enum
 import math
 import re
 
@@ -136,6 +137,45 @@ def test_unknown_names_are_refused_with_the_name_of_the_op():
     ):
         with pytest.raises(TypeError, match=r"^scaled: .*(colour|x|factor)"):
             call()
+
+
+# ---------------------------------------------------------------- arguments that are no tensors
+
+
+@pytest.mark.parametrize(
+    ("call", "shape"),
+    [
+        (lambda x, pair: x.reshape(pair(3, 4)), (3, 4)),
+        (lambda x, pair: x.transpose(pair(1, 0)), (6, 2)),
+        (lambda x, pair: tg.expand_dims(x, pair(0, 1)), (1, 1, 2, 6)),
+        (lambda x, pair: tg.tile(x, pair(1, 2)), (2, 12)),
+        (lambda x, pair: tg.moveaxis(x, pair(0, 1), pair(1, 0)), (6, 2)),
+        (lambda x, pair: tg.roll(x, pair(1, 2), pair(0, 1)), (2, 6)),
+        (lambda x, pair: tg.flip(x, pair(0, 1)), (2, 6)),
+        (lambda x, pair: tg.pad(x, pair(1, 2)), (5, 9)),
+        (lambda x, pair: tg.pad(x, pair(pair(1, 0), pair(0, 1))), (3, 7)),
+        (lambda x, pair: tg.broadcast_to(x, pair(2, 6)), (2, 6)),
+        (lambda x, pair: tg.tensordot(x, np.ones((6, 2)), pair(pair(0, 1), pair(1, 0))), ()),
+        (lambda x, pair: tg.ops.max_pool2d(x.reshape(1, 1, 2, 6), pair(2, 3)), (1, 1, 1, 2)),
+        (lambda x, pair: tg.ops.max_pool2d(x.reshape(1, 1, 2, 6), size=pair(2, 3)), (1, 1, 1, 2)),
+    ],
+)
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_whole_numbers_in_a_list_name_axes_and_lengths_as_in_a_tuple(call, shape, kind):
+    x = leaf(np.arange(12.0).reshape(2, 6))
+    z = call(x, lambda *numbers: kind(numbers))
+    assert z.shape == shape
+    assert tg.grad(z.sum(), x).shape == tg.grad(z.sum(), x, create_graph=True).shape == (2, 6)
+
+
+def test_members_of_an_int_enum_are_whole_numbers():
+    class Axis(enum.IntEnum):
+        ROWS = 0
+        COLUMNS = 1
+
+    x = leaf(np.ones((2, 3)))
+    assert x.sum(Axis.COLUMNS).tolist() == x.sum(axis=Axis.COLUMNS).tolist() == [3.0, 3.0]
+    assert x[Axis.ROWS].shape == (3,) and (x + Axis.COLUMNS).data.max() == 2.0
 
 
 # ---------------------------------------------------------------- what a rule may return

@@ -1026,6 +1026,13 @@ def test_a_change_before_the_forward_pass_or_after_backward_is_fine():
         same(x.grad, 2 * x.data)
 
 
+def test_a_changed_leaf_can_be_a_root_itself():
+    x = leaf(5.0)
+    x.data += 1.0
+    x.backward()
+    assert x.grad == 1.0 and tg.grad(x, x).item() == 1.0
+
+
 def test_assigning_data_keeps_a_leaf_able_to_have_gradients():
     x = leaf([1.0, 2.0])
     x.data = np.array([3, 4])

@@ -115,8 +115,8 @@ class Optimizer:
         lr = self.lr(self.iterations) if callable(self.lr) else self.lr
         self.rate = lr / (1 + self.decay * self.iterations)
         vectors = [part.arena.data, part.arena.grad, *part.state.values()]
-        for block in _blocks(runs):
-            theta, g, *state = [v[block] for v in vectors]
+        for block in _blocks(runs, len(vectors[0])):
+            theta, g, *state = vectors if block is None else [v[block] for v in vectors]
             if scale != 1:
                 g = g * scale
             if self.clipvalue:
@@ -412,12 +412,14 @@ def _squares(plan: list[Any], dtype: Any = None) -> float:
     return total
 
 
-def _blocks(runs: list[slice]) -> list[slice]:
-    return [
-        slice(start, min(start + BLOCK, run.stop))
-        for run in runs
-        for start in range(run.start, run.stop, BLOCK)
-    ]
+def _blocks(runs: list[slice], n: int) -> Iterator[slice | None]:
+    """The runs cut into blocks; None for all of a short vector, which needs no cutting."""
+    if n <= BLOCK and runs == [slice(0, n)]:
+        yield None
+        return
+    for run in runs:
+        for start in range(run.start, run.stop, BLOCK):
+            yield slice(start, min(start + BLOCK, run.stop))
 
 
 def _checked(name: str, settings: dict[str, Any]) -> dict[str, Any]:

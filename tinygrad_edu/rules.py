@@ -80,20 +80,18 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         # Take the arrays out of the Tensors, and note which Tensors want a gradient.
         if options:
             args, options = _positional(op, args, options)
-        inputs: list[Any] = []
         arrays: list[Any] = []
         wanting: list[tuple[Tensor, int]] = []
-        for x in args:
+        for place, x in enumerate(args, start=1):
             if isinstance(x, Tensor):
-                array = x._data
+                arrays.append(x._data)
                 if x._requires_grad:
-                    wanting.append((x, len(inputs) + 1))  # its pullback's place in what is made
+                    wanting.append((x, place))  # the place of its pullback in what is made
             elif type(x) in _USUAL:
-                array = x
+                arrays.append(x)
             else:
-                array = x = _settled(x, args)
-            inputs.append(x)
-            arrays.append(array)
+                arrays.append(_settled(x, args))
+                args = (*args[: place - 1], arrays[-1], *args[place:])
 
         # Run the rule.
         try:
@@ -105,7 +103,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
         data = made[0]
         if type(data) is not np.ndarray:
             data = np.asarray(data)  # NumPy makes a scalar of what has no axes
-        if data.dtype is _FLOAT64 and (weak := _weakened(inputs, arrays)):
+        if data.dtype is _FLOAT64 and (weak := _weakened(args, arrays)):
             return apply(*weak, **options)
 
         # Put the value into a Tensor, and keep how it was made.
@@ -118,7 +116,7 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
                     raise _without_pullback(op, place)
                 edges.append((x, made[place]))
             z._requires_grad = True
-            z._op, z._args, z._options = op, inputs, options
+            z._op, z._args, z._options = op, args, options
         if mode.lines:
             z._where = users_line()
         return z
@@ -202,7 +200,7 @@ def _dtype_of_floats(arrays: Iterable[Any]) -> np.dtype[Any] | None:
     return np.result_type(*dtypes) if dtypes else None
 
 
-def _weakened(inputs: list[Any], arrays: list[Any]) -> list[Any] | None:
+def _weakened(inputs: tuple[Any, ...], arrays: list[Any]) -> list[Any] | None:
     """The inputs with all whole and Python numbers in the dtype of the floating arrays.
 
     NumPy makes float64 of float32 beside an array of integers. Here the precision of a Tensor never

@@ -207,7 +207,10 @@ class Tensor(Spelled):
         """
         seed = _seed(self, gradient, "backward", create_graph)
         with np.errstate(all="ignore"):  # NumPy warned on the way forward; rules add no warnings
-            complete = [(t, g) for t, g, _ in walk(self, seed, create_graph) if t._keeps_grad()]
+            steps = walk(self, seed, create_graph)
+            complete = [
+                (t, g) for t, g, _ in steps if (t._op is None and t._requires_grad) or t._retains
+            ]
             for t, _ in complete:
                 if t.grad is not None and np.shape(t.grad) != t._data.shape:
                     raise ValueError(
@@ -224,13 +227,13 @@ class Tensor(Spelled):
                 if len(walked) % 1000 == 0:
                     walked[:] = [root for root in walked if root() is not None]
 
-    def _keeps_grad(self) -> bool:
-        return self._retains or (self._op is None and self._requires_grad)
-
     def _add_grad(self, g: Any) -> None:
         """The first contribution is copied, into its place in the arena if it has one."""
         home, before = self._home, self.grad
-        if isinstance(g, Tensor) or isinstance(before, Tensor):
+        if home is not None and before is None and type(g) is np.ndarray:  # the usual case
+            home.grad[...] = g
+            self.grad = home.grad
+        elif isinstance(g, Tensor) or isinstance(before, Tensor):
             self.grad = g.clone() if before is None else before + g
         elif home is None:
             self.grad = np.array(g) if before is None else np.asarray(before + g)
