@@ -176,6 +176,8 @@ def _read_only(g: Any) -> Any:
 
 def _check_unchanged(t: Tensor) -> None:
     """Something was written after t was made: it must be neither t nor anything t was made from."""
+    if t._op is None:
+        return
     for x in (t, *t._args):
         if getattr(x, "_written", 0) > t._birth:
             raise _changed(t, x)

@@ -173,11 +173,14 @@ def _settled(x: Any, args: tuple[Any, ...]) -> Any:
         kind = _kind_of_numbers(x)
         if kind == "f":
             return np.asarray(x, _dtype_of_floats(map(plain, args)) or default_dtype())
-        # a tuple of whole numbers is a shape or names axes
-        return np.asarray(x) if kind == "i" and isinstance(x, list) else copy.deepcopy(x)
+        if kind == "i" and isinstance(x, list):  # in a row they may be a shape, or name axes
+            return np.asarray(x) if isinstance(x[0], (list, tuple)) else tuple(x)
+        return copy.deepcopy(x)
     if isinstance(x, np.generic):
         x = x.item()
     if isinstance(x, Number) and type(x) not in _USUAL:
+        if isinstance(x, int):
+            return int(x)  # a member of an enum, say
         return float(x)  # type: ignore[arg-type]  # a fraction, say; refuses a complex number
     return x
 

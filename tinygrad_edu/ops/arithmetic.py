@@ -53,6 +53,7 @@ def power(x, y):
 
     dx is 0 where y = 0, also at x = 0. dy is 0 where x = 0 and y > 0, and nan where x < 0.
     """
+    x, y = (np.asarray(v) if isinstance(v, tuple) else v for v in (x, y))
     z = x**y
 
     def dx(g):
