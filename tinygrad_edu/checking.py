@@ -68,7 +68,7 @@ def _weighed(f: Callable[..., Any]) -> Callable[..., Tensor]:
                     f"gradcheck: the function returned a {type(y).__name__}, not a Tensor; "
                     "compute with Tensor ops, without .data, .numpy() or float()."
                 )
-            weights = 1 + np.sin(1 + np.arange(y.size)).reshape(y.shape) / 2
+            weights = 1 + np.sin(np.arange(y.size)).reshape(y.shape) / 2  # 1 for a single number
             total = total + (y * weights).sum()
         return total
 
