@@ -27,8 +27,12 @@ def train(explicit):
         for a, b in tg.training.get_batches((x, y), 16, shuffle=True, rng=rng):
             loss = optimizer.minimize(lambda: tg.losses.cross_entropy(model(a), b))
             seen.update(loss.data.tobytes())
-    for name, p in model.named_parameters():
-        seen.update(name.encode() + p.data.tobytes() + p.grad.tobytes())
+    for p in [*model.parameters(), *optimizer.parameters()]:
+        seen.update(p.name.encode() + p.data.tobytes() + p.grad.tobytes())
+    for name, array in (model.state_dict() | optimizer.state_dict()).items():
+        seen.update(name.encode() + np.asarray(array).tobytes())
+    drawn = tg.drawing.to_dot(tg.losses.cross_entropy(model(x), y))
+    seen.update((repr(model) + repr(optimizer) + drawn).encode())
     return seen.hexdigest()
 """
 scope = {}

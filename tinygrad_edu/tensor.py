@@ -89,7 +89,7 @@ class Tensor(Spelled):
     # The array and its description.
 
     def _set_data(self, data: ArrayLike | Tensor) -> None:
-        new = as_array(plain(data), copy=False)
+        new = as_array(plain(data), copy=data is not self._data)  # x.data -= y has written in place
         if self._requires_grad and new.dtype.kind != "f":
             new = new.astype(self._data.dtype)
         self._data = new

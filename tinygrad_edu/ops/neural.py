@@ -111,17 +111,17 @@ def softmax_cross_entropy(logits, labels, weights=None):
         e = np.exp(shifted)
         total = e.sum(axis=-1, keepdims=True)
         if sums is None:
-            gains = shifted[target] - np.log(total).reshape(-1)
+            losses = np.log(total).reshape(-1) - shifted[target]
         else:
             log_p = shifted - np.log(total)
-            gains = np.where(target == 0, 0, target * log_p).sum(axis=-1)  # 0 log 0 is 0
+            losses = np.where(target == 0, 0, -target * log_p).sum(axis=-1)  # 0 log 0 is 0
         if weights is None:
-            scale = 1 / gains.size
-            z = -gains.sum() * scale
+            scale = 1 / losses.size
+            z = losses.sum() * scale
         else:
             weights = _one_each(weights, logits)
             scale = weights[..., None]
-            z = -np.where(weights == 0, 0, weights * gains.reshape(weights.shape)).sum()
+            z = np.where(weights == 0, 0, weights * losses.reshape(weights.shape)).sum()
 
     def dlogits(g):
         p = e / total if sums is None else e / total * sums
