@@ -137,9 +137,7 @@ def test_import_needs_numpy_alone():
 
 
 def test_training_and_derivatives_work_without_the_other_libraries():
-    print(
-        run(
-            f"""
+    script = f"""
 import sys
 for name in {sorted(LAZY)}:
     sys.modules[name] = None  # as if it were not installed
@@ -149,10 +147,9 @@ model = tg.layers.MLP(2, 4, 1, rng=0)
 optimizer = tg.optimizers.Adam(model)
 x = np.ones((3, 2), "f4")
 optimizer.minimize(lambda: tg.losses.mean_squared_error(model(x), np.ones((3, 1))))
-assert tg.derivatives.grad(tg.tanh)(0.0) == 1.0
+print(tg.derivatives.grad(tg.tanh)(0.0))
 """
-        )
-    )
+    assert run(script) == "1.0"
 
 
 @pytest.mark.parametrize("module", [module_name(p) for p in files() if p.stem != "__main__"])

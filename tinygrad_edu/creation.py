@@ -125,7 +125,7 @@ def randn(
 
 
 def randint(
-    low: int, high: int | None = None, shape: int | tuple[int, ...] = (), rng: Rng = None
+    low: int, high: int | None = None, shape: int | tuple[int, ...] = (), *, rng: Rng = None
 ) -> Tensor:
     """Random whole numbers from low up to, not including, high; `randint(high)` starts at 0.
 

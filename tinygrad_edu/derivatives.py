@@ -3,7 +3,8 @@
 `grad(f)` is the function x -> f'(x), and being a function it can be given to `grad` again. Numbers
 in, numbers out; arrays in, arrays out; Tensors in, Tensors out, with their history. One inside the
 other, they give Tensors to each other, so they can be nested and mixed with layers as you like.
-Numbers, and arrays of whole numbers, are taken in double precision.
+Numbers, and arrays of whole numbers, are taken in double precision. Of an array comes an array,
+without history: to train through a derivative, give it a Tensor.
 """
 
 from __future__ import annotations

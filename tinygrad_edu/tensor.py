@@ -144,8 +144,11 @@ class Tensor(Spelled):
         return self._data.tolist()
 
     def detach(self) -> Tensor:
-        """The same array without history: a constant to the chain rule."""
-        return fill(Tensor.__new__(Tensor), self._data, here.mode.path)
+        """The same numbers without history: a constant to the chain rule.
+
+        A copy, so that it stays what it is when an optimizer changes the original.
+        """
+        return fill(Tensor.__new__(Tensor), self._data.copy(), here.mode.path)
 
     # Asking for gradients.
 
@@ -411,7 +414,7 @@ def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
             "per input."
         )
     refused = [key for key in ("out", "where", "dtype", "casting") if options.get(key) is not None]
-    if refused and not (name == "sum" and refused == ["where"]):
+    if refused:
         raise TypeError(
             f"{name}: {refused[0]}= is not for Tensors, which are never written into; "
             f"use tg.where or .astype on the result."
