@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import BINARY
 from tinygrad_edu import Tensor, differentiable
 
 
@@ -404,14 +405,7 @@ def test_a_bare_array_of_a_tensor_that_wants_a_gradient_is_refused():
 # ---------------------------------------------------------------- never a silent float64
 
 TAKES_TWO = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-    "**": lambda a, b: a**b,
-    "@": lambda a, b: a @ b,
+    **BINARY,
     **{
         name: getattr(tg, name)
         for name in (

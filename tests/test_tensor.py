@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import BINARY
 from tinygrad_edu import Tensor, layers, losses, optimizers
 
 
@@ -285,16 +286,6 @@ def test_zero_grad_forgets_the_gradient():
 
 # ---------------------------------------------------------------- operators
 
-BINARY = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-    "**": lambda a, b: a**b,
-    "@": lambda a, b: a @ b,
-}
 SQUARE = np.array([[1.6, 2.7], [0.45, 3.3]])  # nowhere a whole multiple: `//` has steps there
 OTHERS = {
     "an array": np.array([[0.75, 2.25], [1.5, 1.25]]),
