@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.ops.neural import wished
 from tinygrad_edu.tensor import Tensor, plain
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "get", "mean_squared_error"]
@@ -106,13 +107,11 @@ def _shares(
         raise ValueError(f"cross_entropy: label_smoothing={smoothing} is not in [0, 1).")
     if labels:
         skip = np.zeros(target.shape, bool) if ignored is None else target == ignored
-        known = np.where(skip, 0, target)
-        ops.softmax_cross_entropy(plain(prediction), known)  # says what is wrong with the labels
-        share = np.eye(classes, dtype=prediction.dtype)[known]
+        target = np.where(skip, 0, target)
     else:
-        ops.softmax_cross_entropy(plain(prediction), target)
-        skip, share = np.zeros(target.shape[:-1], bool), target.astype(prediction.dtype)
-    share = share * (1 - smoothing) + smoothing / classes
+        skip = np.zeros(target.shape[:-1], bool)
+    share, _ = wished(target, plain(prediction))  # says what is wrong with the labels
+    share = share.astype(prediction.dtype) * (1 - smoothing) + smoothing / classes
     return np.where(skip[..., None], 0, share)
 
 

@@ -413,15 +413,13 @@ def _numpy(function: Any, name: str, args: Any, options: Any) -> Any:
             "the rule: @tg.differentiable on a function that returns its value, then one pullback "
             "per input."
         )
-    refused = [key for key in ("out", "where", "dtype", "casting") if options.get(key) is not None]
-    if refused:
-        raise TypeError(
-            f"{name}: {refused[0]}= is not for Tensors, which are never written into; "
-            f"use tg.where or .astype on the result."
-        )
-    return op(
-        *args, **{key: value for key, value in options.items() if key not in ("out", "casting")}
-    )
+    for key in ("out", "where", "dtype", "casting"):
+        if options.pop(key, None) is not None:
+            raise TypeError(
+                f"{name}: {key}= is not for Tensors, which are never written into; "
+                "use tg.where or .astype on the result."
+            )
+    return op(*args, **options)
 
 
 class Hook:

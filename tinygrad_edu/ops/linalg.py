@@ -41,7 +41,7 @@ def matmul(x, w):
     if x.ndim == 2 == w.ndim:
         return z, lambda g: g @ w.T, lambda g: x.T @ g
     if w.ndim == 2 < x.ndim:
-        return z, lambda g: _by_rows(g, w.T), lambda g: _rows(x).T @ _rows(g)
+        return z, lambda g: _by_rows(g, w.T), lambda g: rows_of(x).T @ rows_of(g)
 
     X = np.expand_dims(x, 0) if x.ndim == 1 else x
     W = np.expand_dims(w, 1) if w.ndim == 1 else w
@@ -61,14 +61,14 @@ def matmul(x, w):
     return z, dx, dw
 
 
-def _rows(x):
+def rows_of(x):
     """All rows of a stack of matrices in one matrix."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _by_rows(x, w):
     """x w for a stack of matrices x and one w: one large product is faster than many small."""
-    return (_rows(x) @ w).reshape(*x.shape[:-1], w.shape[1])
+    return (rows_of(x) @ w).reshape(*x.shape[:-1], w.shape[1])
 
 
 def _why_not(x, w):

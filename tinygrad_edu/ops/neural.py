@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.ops.arithmetic import multiply
+from tinygrad_edu.ops.linalg import rows_of
 from tinygrad_edu.ops.reductions import softmax
 from tinygrad_edu.ops.shaping import scatter
 from tinygrad_edu.random import Rng, as_generator
@@ -58,16 +59,12 @@ def _linear_of_stacks(x, weight, bias):
     """linear for an x of any axes: of its rows, and then back in shape."""
     if weight.ndim != 2 or x.shape[-1:] != weight.shape[:1]:
         raise _unequal(x, weight)
-
-    def rows(x):
-        return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
-
-    z, dx, dweight, dbias = linear.op.rule(rows(x), weight, bias)
+    z, dx, dweight, dbias = linear.op.rule(rows_of(x), weight, bias)
     return (
         z.reshape((*x.shape[:-1], weight.shape[1])),
-        lambda g: dx(rows(g)).reshape(x.shape),
-        lambda g: dweight(rows(g)),
-        lambda g: dbias(rows(g)),
+        lambda g: dx(rows_of(g)).reshape(x.shape),
+        lambda g: dweight(rows_of(g)),
+        lambda g: dbias(rows_of(g)),
     )
 
 
@@ -105,7 +102,7 @@ def softmax_cross_entropy(logits, labels, weights=None):
     probabilities in the shape of logits, which take the place of the onehot: then the loss of an
     example is -sum of p_k log_softmax(logits)_k. Labels and weights have no gradient.
     """
-    target, sums = _wished(np.asarray(labels), logits)
+    target, sums = wished(np.asarray(labels), logits)
     with np.errstate(invalid="ignore", over="ignore"):  # of nothing but -inf, or of +inf, it is nan
         shifted = logits - plain(logits).max(axis=-1, keepdims=True)  # so exp never overflows
         e = np.exp(shifted)
@@ -130,7 +127,7 @@ def softmax_cross_entropy(logits, labels, weights=None):
     return z, dlogits
 
 
-def _wished(labels, logits):
+def wished(labels: Array, logits: Any) -> tuple[Array, Any]:
     """The probabilities that labels wish for, and their sums: bools and None for certainties."""
     if labels.shape == logits.shape[:-1] and labels.dtype.kind in "iu" and labels.size:
         onehot = labels[..., None] == np.arange(logits.shape[-1])
