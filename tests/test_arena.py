@@ -373,7 +373,7 @@ def test_what_has_no_gradient_is_left_as_it_is_with_its_velocity():
     backward(a, c)
     optimizer.step()
     assert (a.item(), b.tolist(), c.item()) == (-1.5, [0, 0], -1.5)
-    assert optimizer.groups[0].parts[0].state["velocity"].tolist() == [-1.5, -1, -1, -1.5]
+    assert optimizer.groups[0].parts[0].arena.memory[2].tolist() == [-1.5, -1, -1, -1.5]
 
 
 def test_a_frozen_parameter_is_left_as_it_is_without_a_word():

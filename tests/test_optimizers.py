@@ -1,31 +1,40 @@
-"""Optimizers: the recorded walks of Keras followed number by number, and what surrounds a formula.
-
-tests/data/README.md says how the walks were recorded. Cases that clip each array by a norm of its
-own are another library's choice and not among them: here `clipnorm` is one norm over all gradients.
-"""
+"""Optimizers: what surrounds a formula. The formulas themselves are held to recorded walks in
+test_trajectories.py."""
 
 import copy
 import gc
 import inspect
-import json
 import math
 import pickle
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import ops, optimizers
-from tinygrad_edu.optimizers import SGD, Adam, Optimizer
+from tinygrad_edu import optimizers
+from tinygrad_edu.optimizers import (
+    LAMB,
+    SGD,
+    AdaBelief,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Muon,
+    Nadam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+    Yogi,
+    parts,
+)
 
-DATA = Path(__file__).parent / "data"
-CASES = json.loads((DATA / "keras_sgd_adam.json").read_text(encoding="utf-8"))
-with np.load(DATA / "keras_sgd_adam.npz") as file:
-    ARRAYS = dict(file)
-
-# An optimizer of every formula that stands in this file.
+# An optimizer of every formula, for parameters of any shape.
 KINDS = {
     "sgd": lambda params=None, **more: SGD(params, **{"lr": 0.1, **more}),
     "momentum": lambda params=None, **more: SGD(params, **{"lr": 0.1, "momentum": 0.9, **more}),
@@ -36,9 +45,21 @@ KINDS = {
     "amsgrad": lambda params=None, **more: Adam(
         params, **{"lr": 0.1, "amsgrad": True, "decay": 0.01, **more}
     ),
+    "adamw": lambda params=None, **more: AdamW(params, **{"lr": 0.1, "amsgrad": True, **more}),
+    "adadelta": lambda params=None, **more: Adadelta(params, **{"epsilon": 0.1, **more}),
+    "radam": lambda params=None, **more: RAdam(
+        params, **{"lr": 0.1, "beta_2": 0.9, "weight_decay": 0.01, **more}
+    ),
+} | {
+    cls.__name__.lower(): lambda params=None, cls=cls, **more: cls(params, **{"lr": 0.1, **more})
+    for cls in (Adagrad, RMSprop, Adamax, Nadam, AdaBelief, Yogi, Lion, Rprop, LAMB, Adafactor)
 }
+BY_VECTORS = {name: make for name, make in KINDS.items() if name not in ("lamb", "adafactor")}
 each_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-each_class = pytest.mark.parametrize("cls", [SGD, Adam])
+each_kind_by_vectors = pytest.mark.parametrize("make", BY_VECTORS.values(), ids=BY_VECTORS)
+SEVEN = (SGD, Adagrad, Adadelta, RMSprop, Adam, Adamax, Nadam)
+BEYOND = (AdamW, RAdam, AdaBelief, Yogi, Lion, Rprop, LAMB, Adafactor, Muon)
+each_class = pytest.mark.parametrize("cls", SEVEN + BEYOND)
 
 
 def leaf(*numbers, dtype="float32", name=None):
@@ -60,74 +81,6 @@ def state_of(optimizer):
     """A copy of all that a step may change."""
     numbers = [p.numpy().tobytes() for p in optimizer.parameters()]
     return numbers, {key: np.array(v).tobytes() for key, v in optimizer.state_dict().items()}
-
-
-# ---------------------------------------------------------------- the walks of Keras
-
-
-def loss_of(case, parameters):
-    """The loss of a closed-loop case."""
-    if case["kind"] == "rosenbrock":
-        (p,) = parameters
-        x, y = p[0], p[1]
-        return (1 - x) ** 2 + 100 * (y - x**2) ** 2
-    w_1, b_1, w_2, b_2 = parameters
-    x, y = (ARRAYS[f"mlp/0/{name}"].astype(w_1.dtype) for name in "XY")
-    return ((ops.tanh(x @ w_1 + b_1) @ w_2 + b_2 - y) ** 2).mean()
-
-
-def walk_along(case, dtype):
-    """Take the steps of a case; after each, give all that was found and all that was recorded."""
-    recorded = [ARRAYS[f"{case['id']}/p{i}"] for i in range(len(case["param_shapes"]))]
-    parameters = [leaf(p[0], dtype=dtype) for p in recorded]
-    optimizer = getattr(optimizers, case["optimizer"])(parameters, **case["config"])
-    for k in range(case["steps"]):
-        optimizer.zero_grad()
-        if case["kind"] == "fixed-gradients":
-            for i, p in enumerate(parameters):
-                give(p, ARRAYS[f"grads/{case['stream']}/p{i}"][k])
-        else:
-            loss_of(case, parameters).backward()
-        optimizer.step()
-        for found, wanted in zip(parameters, recorded, strict=True):
-            yield found.data, wanted, k + 1
-
-
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-
-
-@each_case
-def test_every_recorded_step_is_reproduced(case):
-    for found, recorded, k in walk_along(case, "float64"):
-        np.testing.assert_allclose(found, recorded[k], rtol=1e-9, atol=0, err_msg=f"step {k}")
-
-
-@each_case
-def test_float32_comes_as_close_as_float32_can(case):
-    for found, recorded, k in walk_along(case, "float32"):
-        largest = np.abs(recorded[: k + 1]).max(initial=1)
-        np.testing.assert_allclose(found, recorded[k], rtol=0, atol=1e-6 * largest)
-
-
-@pytest.mark.parametrize("kind", ["rosenbrock", "mlp"])
-def test_the_losses_along_the_way_are_those_recorded(kind):
-    for case in (case for case in CASES if case["kind"] == kind):
-        recorded = [ARRAYS[f"{case['id']}/p{i}"] for i in range(len(case["param_shapes"]))]
-        for k in range(0, case["steps"] + 1, 10):
-            loss = loss_of(case, [tg.Tensor(p[k]) for p in recorded])
-            assert loss.item() == pytest.approx(ARRAYS[f"{case['id']}/loss"][k], rel=1e-12)
-
-
-def test_the_recorded_cases_cover_every_setting():
-    assert {case["optimizer"] for case in CASES} == {"SGD", "Adam"}
-    settings = {(case["optimizer"], key) for case in CASES for key in case["config"]}
-    assert settings == {
-        *(("SGD", key) for key in ("lr", "momentum", "nesterov", "decay", "clipnorm", "clipvalue")),
-        *(("Adam", key) for key in ("lr", "beta_1", "beta_2", "epsilon", "decay", "amsgrad")),
-        *(("Adam", key) for key in ("clipnorm", "clipvalue")),
-    }
-    assert {case["kind"] for case in CASES} == {"fixed-gradients", "rosenbrock", "mlp"}
-    assert any(shape == [] for case in CASES for shape in case["param_shapes"])
 
 
 # ---------------------------------------------------------------- the formulas, by hand
@@ -155,7 +108,7 @@ def test_the_first_step_of_adam_is_the_rate_whatever_the_size_of_the_slope():
     for size in (1e-3, 1, 1e6):
         w = leaf(0, 0, dtype="float64")
         give(w, size, -size)
-        Adam(w, lr=0.25, epsilon=0).step()
+        Adam(w, lr=0.25, epsilon=1e-30).step()
         np.testing.assert_allclose(w.data, [-0.25, 0.25], rtol=1e-12)
 
 
@@ -173,7 +126,9 @@ def test_tied_parameters_move_once_by_the_sum_of_their_slopes():
     assert second.weight is first.weight
 
 
-@pytest.mark.parametrize("cls", [SGD, Adam])
+@pytest.mark.parametrize(
+    "cls", set(SEVEN + BEYOND) - {LAMB, Adafactor, Muon}, ids=lambda c: c.__name__
+)
 def test_a_zero_dimensional_parameter_walks_like_one_of_a_vector(cls):
     alone, inside = leaf(1.5), leaf(1.5, -3)
     one, other = cls(alone, lr=0.1), cls(inside, lr=0.1)
@@ -239,19 +194,19 @@ def steps_of(make, shapes, count, without=()):
 
 
 @each_kind
-@pytest.mark.filterwarnings("ignore:(SGD|Adam).step. no gradient")
+@pytest.mark.filterwarnings("ignore:.*step. no gradient")
 @pytest.mark.parametrize("without", [(), (1,)], ids=["all", "a gap"])
 def test_an_update_in_blocks_is_the_update_of_the_whole_to_the_bit(make, without, monkeypatch):
     shapes = [(37, 3), (), (5,), (0, 2), (64,), (101,)]
     whole = steps_of(make, shapes, 5, without)
     for block in (1, 7, 64, 10_000):
-        monkeypatch.setattr(optimizers, "BLOCK", block)
+        monkeypatch.setattr(parts, "BLOCK", block)
         assert steps_of(make, shapes, 5, without) == whole
 
 
-@each_kind
+@each_kind_by_vectors
 def test_a_vector_of_several_blocks_is_updated_to_its_end(make):
-    w = leaf(np.ones(2 * optimizers.BLOCK + 3))
+    w = leaf(np.ones(2 * parts.BLOCK + 3))
     optimizer = make(w)
     for _ in range(2):
         give(w, np.ones(w.shape))
@@ -262,7 +217,7 @@ def test_a_vector_of_several_blocks_is_updated_to_its_end(make):
 # ---------------------------------------------------------------- the learning rate
 
 
-@each_kind
+@pytest.mark.parametrize("make", [KINDS[k] for k in KINDS if k != "rprop"])  # lr: the first size
 def test_a_rate_of_0_is_allowed_and_changes_nothing(make):
     w = leaf(1, 2)
     optimizer = make(w, lr=0)
@@ -434,8 +389,8 @@ def test_an_optimizer_of_ones_own_states_its_update_and_nothing_else():
         def __init__(self, params=None, lr=0.5, share=0.5):
             super().__init__(params, lr, share=share)
 
-        def state(self):
-            return {"mean": 2.0}
+        def state(self, theta):
+            return {"mean": np.full_like(theta, 2.0)}
 
         def update(self, theta, g, mean):
             mean *= self.share
@@ -456,12 +411,36 @@ def test_an_optimizer_of_ones_own_states_its_update_and_nothing_else():
 
 # ---------------------------------------------------------------- signatures
 
-CLIPPING = [("clipnorm", None), ("clipvalue", None)]
+BETAS = [("beta_1", 0.9), ("beta_2", 0.999)]
+COMMON = [("clipnorm", None), ("clipvalue", None), ("options", inspect.Parameter.empty)]
 SIGNATURES = {
-    SGD: [("params", None), ("lr", 0.01), ("momentum", 0.0), ("decay", 0.0), ("nesterov", False)],
-    Adam: [
-        ("params", None), ("lr", 0.001), ("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", None),
-        ("decay", 0.0), ("amsgrad", False),
+    SGD: [("lr", 0.01), ("momentum", 0.0), ("decay", 0.0), ("nesterov", False)],
+    Adagrad: [("lr", 0.01), ("epsilon", None), ("decay", 0.0)],
+    Adadelta: [("lr", 1.0), ("rho", 0.95), ("epsilon", None), ("decay", 0.0)],
+    RMSprop: [("lr", 0.001), ("rho", 0.9), ("epsilon", None), ("decay", 0.0)],
+    Adam: [("lr", 0.001), *BETAS, ("epsilon", None), ("decay", 0.0), ("amsgrad", False)],
+    Adamax: [("lr", 0.002), *BETAS, ("epsilon", None), ("decay", 0.0)],
+    Nadam: [("lr", 0.002), *BETAS, ("epsilon", None), ("schedule_decay", 0.004)],
+    AdamW: [
+        ("lr", 0.001), *BETAS, ("epsilon", 1e-8), ("weight_decay", 0.01), ("amsgrad", False),
+    ],
+    RAdam: [("lr", 0.001), *BETAS, ("epsilon", 1e-8), ("weight_decay", 0.0)],
+    AdaBelief: [("lr", 0.001), *BETAS, ("epsilon", 1e-16), ("epsilon_root", 1e-16)],
+    Yogi: [("lr", 0.01), *BETAS, ("epsilon", 1e-3)],
+    Lion: [("lr", 0.0001), ("beta_1", 0.9), ("beta_2", 0.99), ("weight_decay", 0.001)],
+    Rprop: [
+        ("lr", 0.01), ("eta_minus", 0.5), ("eta_plus", 1.2), ("size_min", 1e-6),
+        ("size_max", 50.0),
+    ],
+    LAMB: [("lr", 0.001), *BETAS, ("epsilon", 1e-6), ("weight_decay", 0.0)],
+    Adafactor: [
+        ("lr", 0.01), ("beta2_decay", -0.8), ("epsilon_1", None), ("epsilon_2", 1e-3), ("d", 1.0),
+        ("weight_decay", 0.0),
+    ],
+    Muon: [
+        ("lr", 0.001), ("weight_decay", 0.1), ("momentum", 0.95), ("nesterov", True),
+        ("ns_coefficients", (3.4445, -4.775, 2.0315)), ("epsilon", 1e-7), ("ns_steps", 5),
+        ("adjust_lr_fn", None),
     ],
 }  # fmt: skip
 
@@ -469,13 +448,19 @@ SIGNATURES = {
 @each_class
 def test_names_order_and_defaults_of_the_arguments_are_those_of_keras(cls):
     arguments = inspect.signature(cls).parameters.values()
-    assert [(a.name, a.default) for a in arguments] == SIGNATURES[cls] + CLIPPING
-    assert all(a.kind is a.POSITIONAL_OR_KEYWORD for a in arguments)
+    found = [(a.name, a.default) for a in arguments]
+    assert found == [("params", None), *SIGNATURES[cls], *COMMON]
+    assert {a.kind for a in list(arguments)[:-1]} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def test_the_calls_of_the_article_work_as_written():
     SGD(lr=0.01, momentum=0.0, decay=0.0, nesterov=False)
+    Adagrad(lr=0.01, epsilon=None, decay=0.0)
+    Adadelta(lr=1.0, rho=0.95, epsilon=None, decay=0.0)
+    RMSprop(lr=0.001, rho=0.9, epsilon=None, decay=0.0)
     Adam(lr=0.001, beta_1=0.9, beta_2=0.999, epsilon=None, decay=0.0, amsgrad=False)
+    Adamax(lr=0.002, beta_1=0.9, beta_2=0.999, epsilon=None, decay=0.0)
+    Nadam(lr=0.002, beta_1=0.9, beta_2=0.999, epsilon=None, schedule_decay=0.004)
 
 
 @pytest.mark.parametrize("name", ["step", "zero_grad", "minimize", "bind", "state_dict"])
@@ -500,9 +485,13 @@ def test_a_number_first_says_to_write_lr(cls, number):
     ("cls", "setting"),
     [
         (cls, name)
-        for cls in (SGD, Adam)
+        for cls in SEVEN + BEYOND
         for name in inspect.signature(cls).parameters
-        if name not in ("params", "nesterov", "amsgrad")
+        if name
+        not in (
+            *("params", "nesterov", "amsgrad", "options"),
+            *("ns_coefficients", "adjust_lr_fn", "beta2_decay"),
+        )
     ],
 )
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, -math.inf, "0.1", [0.1]], ids=repr)
@@ -617,7 +606,7 @@ def test_a_nan_in_one_group_stops_the_others():
         (lambda w: SGD(w, lr=1e-25), [-3, -4]),
         (lambda w: SGD(w, lr=1, clipnorm=1), [-0.6, -0.8]),
         (lambda w: SGD(w, lr=1, clipvalue=1), [-1, -1]),
-        (lambda w: Adam(w, lr=1, clipnorm=1, epsilon=0), [-1, -1]),
+        (lambda w: Adam(w, lr=1, clipnorm=1, epsilon=1e-30), [-1, -1]),
     ],
     ids=["sgd", "sgd clipnorm", "sgd clipvalue", "adam clipnorm"],
 )
@@ -704,14 +693,17 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(make):
 
 @each_kind
 def test_a_forgotten_state_is_not_the_same_run(make):
+    def rate(k):
+        return 0.1 / (1 + k)
+
     model = problem()
-    optimizer = make(model, decay=0.1)
+    optimizer = make(model, lr=rate)
     train(model, optimizer, 4)
     weights = model.state_dict()
     train(model, optimizer, 4, start=4)
     resumed = problem(seed=1)
     resumed.load_state_dict(weights)
-    other = make(resumed, decay=0.1)
+    other = make(resumed, lr=rate)
     train(resumed, other, 4, start=4)
     assert state_of(other) != state_of(optimizer)
 
@@ -722,10 +714,10 @@ def test_a_state_dict_is_a_copy():
     optimizer.minimize(lambda: (w * w).sum())
     before, state = state_of(optimizer), optimizer.state_dict()
     assert state["iterations"] == 1
-    for name, v in state.items():
-        if name != "iterations":
-            assert v.shape == (2,)
-            v += 1
+    arrays = [v for v in state.values() if isinstance(v, np.ndarray)]
+    assert [v.shape for v in arrays] == [(2,), (2,)]
+    for v in arrays:
+        v += 1
     assert state_of(optimizer) == before
 
 
@@ -782,14 +774,15 @@ def test_a_state_of_other_parameters_of_the_same_total_size_is_refused():
 
 @each_class
 def test_get_config_makes_the_same_optimizer_again(cls):
-    given = {"lr": 0.5, "decay": 0.25, "clipnorm": 3.0, "clipvalue": 2.0}
-    more = {"momentum": 0.75, "nesterov": True}
-    if cls is Adam:
-        more = {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3, "amsgrad": True}
-    optimizer = cls(leaf(1), **given, **more)
+    given = {"lr": 0.5}
+    for name, default in SIGNATURES[cls][1:]:
+        given[name] = 0.25 if default is None else default
+        given[name] = not default if isinstance(default, bool) else given[name]
+    given |= {"adjust_lr_fn": "original"} if cls is Muon else {}
+    given |= {"clipnorm": 3.0, "clipvalue": 2.0, "nonfinite": "skip", "accumulate": True}
+    optimizer = cls(leaf([1, 2], [3, 4]), **given)
     config = optimizer.get_config()
-    assert config == {**given, **more}
-    assert json.loads(json.dumps(config)) == config
+    assert config == given
     again = cls.from_config(config)
     assert type(again) is cls and again.parameters() == []
     assert again.get_config() == config and repr(again) == repr(optimizer)
@@ -805,7 +798,8 @@ def test_a_repr_shows_the_settings():
 
 
 def test_get_takes_a_name_a_class_or_an_optimizer():
-    for name, cls in (("sgd", SGD), ("SGD", SGD), ("adam", Adam), ("Adam", Adam), (SGD, SGD)):
+    names = [(cls.__name__.lower(), cls) for cls in SEVEN + BEYOND]
+    for name, cls in (*names, ("SGD", SGD), ("RMSprop", RMSprop), (SGD, SGD)):
         made = optimizers.get(name)
         assert type(made) is cls and made.get_config() == cls().get_config()
     mine = Adam(lr=1)
@@ -814,7 +808,9 @@ def test_get_takes_a_name_a_class_or_an_optimizer():
 
 @pytest.mark.parametrize("name", ["sdg", "", None, 3, "optimizer", tg.Tensor, dict], ids=repr)
 def test_get_of_something_else_lists_the_known_names(name):
-    with pytest.raises(ValueError, match=r"optimizers: there is no .*; there are sgd, adam"):
+    with pytest.raises(
+        ValueError, match=r"optimizers: there is no .*; there are sgd, adagrad, .*adam"
+    ):
         optimizers.get(name)
 
 
@@ -862,7 +858,7 @@ def test_a_copy_of_an_optimizer_alone_has_parameters_of_its_own():
 @each_kind
 def test_a_convex_bowl_is_descended(make):
     w = leaf(3, -2)
-    optimizer = make(w)
+    optimizer = make(w, lr=lambda k: 0.5 / (1 + 0.02 * k))
     losses = [optimizer.minimize(lambda: (w * w).sum()).item() for _ in range(300)]
     assert losses[-1] < 1e-3 * losses[0]
 

@@ -25,13 +25,27 @@ class Home(NamedTuple):
     arena: weakref.ref[Arena]
     data: Array  # views of the arena's vectors, in the tensor's shape
     grad: Array
+    piled: Array  # grad once more: stands for a gradient that was added to one a step had used
     walked: list[weakref.ref[Tensor]]
+
+    def place_for(self, before: Array | None) -> Array:
+        """Where the next gradient is written, `before` being there already."""
+        if before is self.piled or (before is self.grad and self._is_stale()):
+            return self.piled
+        return self.grad
+
+    def _is_stale(self) -> bool:
+        """Is the gradient left over from a step, and is this the first backward since?"""
+        arena = self.arena()
+        stepped = arena is not None and arena.stepped
+        return stepped and not self.walked and bool(self.grad.any())  # zeros have been cleared
 
 
 class Arena:
     """Tensors of one dtype, side by side.
 
-    `data` and `grad` are the vectors; `walked` are the roots of graphs that `backward` has gone
+    `data` and `grad` are the vectors: the first rows of `memory`, which has as many `more` rows as
+    an optimizer wants beside them. `walked` are the roots of graphs that `backward` has gone
     through since the last step: they are stale as soon as the numbers change.
 
     >>> w, b = Tensor([[1.0, 2.0]], requires_grad=True), Tensor(3.0, requires_grad=True)
@@ -43,14 +57,16 @@ class Arena:
     Tensor(30., requires_grad=True)
     """
 
-    def __init__(self, tensors: list[Tensor]) -> None:
+    def __init__(self, tensors: list[Tensor], more: int = 0) -> None:
         check_free(tensors)
         self.tensors = tensors
         size = sum(t.size for t in tensors)
         dtype = tensors[0].dtype
-        self.data = np.empty(size, dtype)
-        self.grad = np.zeros(size, dtype)
+        self.memory = np.zeros((2 + more, size), dtype)
+        self.data, self.grad = self.memory[:2]
         self.walked: list[weakref.ref[Tensor]] = []
+        self.stepped = False  # has a step used the gradients yet?
+        self.piled_up = False  # were gradients added to some that the step before had used?
         self.stretches: list[slice] = []
         me, start = weakref.ref(self), 0
         for t in tensors:
@@ -61,12 +77,12 @@ class Arena:
             if isinstance(t.grad, np.ndarray):
                 grad[...] = t.grad
                 t.grad = grad
-            t._home = Home(me, data, grad, self.walked)
+            t._home = Home(me, data, grad, grad.view(), self.walked)
             self.stretches.append(stretch)
             start = stretch.stop
 
-    def __reduce__(self) -> tuple[type[Arena], tuple[list[Tensor]]]:
-        return Arena, (self.tensors,)  # a copy packs the copied tensors
+    def __reduce__(self) -> tuple[type[Arena], tuple[list[Tensor], int]]:
+        return Arena, (self.tensors, len(self.memory) - 2)  # a copy packs the copied tensors
 
     def gather(self) -> list[int]:
         """Bring home what was assigned from outside; returns which tensors have no gradient.
@@ -78,6 +94,9 @@ class Arena:
             for i, t in enumerate(self.tensors)
             if t.grad is not t._home.grad or t._data is not t._home.data
         ]
+        self.piled_up = False
+        if not odd:
+            return []
         for i, t, home in odd:
             for what, now in (("data", t._data), ("grad", t.grad)):
                 if now is not None and np.shape(now) != home.data.shape:
@@ -85,7 +104,13 @@ class Arena:
                         f"optimizer: {what} of parameter {_named(t, i)} now has shape "
                         f"{np.shape(now)}, it was {home.data.shape}; make a new optimizer for it."
                     )
+        self.piled_up = any(t.grad is home.piled for _, t, home in odd)
         given = [(home, np.array(t._data), np.array(plain(t.grad))) for _, t, home in odd]
+        for (i, t, _), (_, _, grad) in zip(odd, given, strict=True):
+            if t.grad is not None and grad.dtype.kind not in "fiub":
+                raise TypeError(
+                    f"optimizer: the gradient of parameter {_named(t, i)} has dtype {grad.dtype}."
+                )
         for (_, t, _), (home, data, grad) in zip(odd, given, strict=True):
             if t._data is not home.data:
                 home.data[...] = data
@@ -110,8 +135,13 @@ class Arena:
         return runs
 
     def written(self) -> None:
-        """The numbers changed: mark the tensors, let go of the graphs that used the old ones."""
+        """The numbers changed: mark the tensors, and the gradients as used."""
         mark_written(self.tensors)
+        self.used()
+
+    def used(self) -> None:
+        """A step is done with the gradients: let go of the graphs that they came from."""
+        self.stepped = True
         for root in self.walked:
             if (t := root()) is not None:
                 t._let_go()

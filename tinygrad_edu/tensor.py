@@ -241,7 +241,7 @@ class Tensor(Spelled):
         elif home is None:
             self.grad = np.array(g) if before is None else np.asarray(before + g)
         else:
-            self.grad = home.grad
+            self.grad = home.place_for(before)
             self.grad[...] = g if before is None else before + g
 
     def _let_go(self) -> None:

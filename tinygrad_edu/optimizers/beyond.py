@@ -1,0 +1,653 @@
+"""Beyond: what came after Adam, and two that know matrices.
+
+Each is exact to the implementation that its docstring names: PyTorch's (torch.optim, 2.13) or
+optax's (0.2.8), whose defaults it has, under the names of this library.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.arrays import Array
+from tinygrad_edu.optimizers.optimizer import Optimizer
+from tinygrad_edu.optimizers.settings import Rate, checked
+
+__all__ = [
+    "LAMB", "AdaBelief", "AdamW", "Adafactor", "Lion", "Muon", "RAdam", "Rprop", "Yogi",
+]  # fmt: skip
+
+
+class AdamW(Optimizer):
+    """Adam, with a pull towards 0 that the adaptive rate leaves alone.
+
+        theta *= 1 - rate weight_decay                                     with weight_decay
+        m = beta_1 m + (1 - beta_1) g
+        v = beta_2 v + (1 - beta_2) g^2
+        v_max = max(v_max, v)                                              with amsgrad
+        correction = 1 / (1 - beta_1^t)
+        spread = sqrt(v / (1 - beta_2^t))                                  without amsgrad
+        spread = sqrt(v_max / (1 - beta_2^t))                              with amsgrad
+        theta -= rate correction m / (spread + epsilon)
+
+    With `weight_decay=0` these are the numbers of PyTorch's Adam. Source: Loshchilov & Hutter 2019;
+    exact to torch.optim.AdamW.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> loss = AdamW(x, lr=0.1, weight_decay=0.5).minimize(lambda: x * x)
+    >>> round(x.item(), 5)
+    0.85
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            weight_decay=weight_decay, amsgrad=amsgrad, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    weight_decay: float
+    amsgrad: bool
+    correction: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        names = ("m", "v", "v_max") if self.amsgrad else ("m", "v")
+        return {name: np.zeros_like(theta) for name in names}
+
+    def corrections(self) -> dict[str, float]:
+        return {"correction": 1 / (1 - self.beta_1**self.t)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> None:
+        m, v = state[:2]
+        theta *= 1 - self.rate * self.weight_decay
+        m *= self.beta_1
+        m += (1 - self.beta_1) * g
+        v *= self.beta_2
+        v += (1 - self.beta_2) * np.square(g)
+        if self.amsgrad:
+            v = np.maximum(state[2], v, out=state[2])
+        spread = np.sqrt(v / (1 - self.beta_2**self.t))
+        theta -= self.rate * self.correction * m / (spread + self.epsilon)
+
+
+class RAdam(Optimizer):
+    """Adam that waits: it divides by sqrt(v) only when v has seen enough to be trusted.
+
+        g = g + weight_decay theta                                         with weight_decay
+        m = beta_1 m + (1 - beta_1) g
+        v = beta_2 v + (1 - beta_2) g^2
+        rho_inf = 2 / (1 - beta_2) - 1
+        rho = rho_inf - 2 t beta_2^t / (1 - beta_2^t)
+        r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho))    with r
+        theta -= rate / (1 - beta_1^t) m                                   without r
+        theta -= rate / (1 - beta_1^t) r m sqrt(1 - beta_2^t) / (sqrt(v) + epsilon)    with r
+
+    r is used from rho > 5 on, in the sixth step with the default beta_2. Source: Liu et al. 2020;
+    exact to torch.optim.RAdam.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> loss = RAdam(x, lr=0.1).minimize(lambda: x * x)
+    >>> round(x.item(), 5)
+    0.8
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            weight_decay=weight_decay, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    weight_decay: float
+    r: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"m": np.zeros_like(theta), "v": np.zeros_like(theta)}
+
+    def corrections(self) -> dict[str, float]:
+        t, shrunk = self.t, self.beta_2**self.t
+        rho_inf = 2 / (1 - self.beta_2) - 1
+        rho = rho_inf - 2 * t * shrunk / (1 - shrunk)
+        if rho <= 5:
+            return {"rho": rho, "r": 0.0}
+        above = (rho - 4) * (rho - 2) * rho_inf
+        below = (rho_inf - 4) * (rho_inf - 2) * rho
+        return {"rho": rho, "r": math.sqrt(above / below)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> None:
+        m, v = state
+        if self.weight_decay:
+            g = g + self.weight_decay * theta
+        m *= self.beta_1
+        m += (1 - self.beta_1) * g
+        v *= self.beta_2
+        v += (1 - self.beta_2) * np.square(g)
+        rate = self.rate / (1 - self.beta_1**self.t)
+        if not self.r:
+            theta -= rate * m
+            return
+        rate *= self.r * math.sqrt(1 - self.beta_2**self.t)
+        theta -= rate * m / (np.sqrt(v) + self.epsilon)
+
+
+class AdaBelief(Optimizer):
+    """Adam that divides by how far slopes are from their mean: it trusts those it has foretold.
+
+        m = beta_1 m + (1 - beta_1) g
+        s = beta_2 s + (1 - beta_2) (g - m)^2 + epsilon_root
+        correction = 1 / (1 - beta_1^t)
+        theta -= rate correction m / (sqrt(s / (1 - beta_2^t)) + epsilon)
+
+    Source: Zhuang et al. 2020; exact to optax.adabelief.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> loss = AdaBelief(x, lr=0.09).minimize(lambda: x * x)
+    >>> round(x.item(), 5)
+    0.9
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-16,
+        epsilon_root: float = 1e-16,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            epsilon_root=epsilon_root, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    epsilon_root: float
+    correction: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"m": np.zeros_like(theta), "s": np.zeros_like(theta)}
+
+    def corrections(self) -> dict[str, float]:
+        return {"correction": 1 / (1 - self.beta_1**self.t)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> None:
+        m, s = state
+        m *= self.beta_1
+        m += (1 - self.beta_1) * g
+        s *= self.beta_2
+        s += (1 - self.beta_2) * np.square(g - m) + self.epsilon_root
+        spread = np.sqrt(s / (1 - self.beta_2**self.t))
+        theta -= self.rate * self.correction * m / (spread + self.epsilon)
+
+
+class Yogi(Optimizer):
+    """Adam whose v goes up and down in steps of g^2, so that it forgets no faster than it learns.
+
+        m = beta_1 m + (1 - beta_1) g
+        v = v - (1 - beta_2) sign(v - g^2) g^2
+        correction = 1 / (1 - beta_1^t)
+        theta -= rate correction m / (sqrt(v / (1 - beta_2^t)) + epsilon)
+
+    m and v start at 1e-6. Source: Zaheer et al. 2018; exact to optax.yogi.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> loss = Yogi(x, lr=0.1).minimize(lambda: x * x)
+    >>> round(x.item(), 4)
+    0.9001
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-3,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    correction: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"m": np.full_like(theta, 1e-6), "v": np.full_like(theta, 1e-6)}
+
+    def corrections(self) -> dict[str, float]:
+        return {"correction": 1 / (1 - self.beta_1**self.t)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> None:
+        m, v = state
+        m *= self.beta_1
+        m += (1 - self.beta_1) * g
+        squared = np.square(g)
+        v -= (1 - self.beta_2) * np.sign(v - squared) * squared
+        spread = np.sqrt(v / (1 - self.beta_2**self.t))
+        theta -= self.rate * self.correction * m / (spread + self.epsilon)
+
+
+class Lion(Optimizer):
+    """Only the sign counts: every parameter moves by the rate, up or down.
+
+        u = sign(beta_1 m + (1 - beta_1) g)
+        u = u + weight_decay theta                                         with weight_decay
+        theta -= rate u
+        m = beta_2 m + (1 - beta_2) g
+
+    Found by a search through programs. Source: Chen et al. 2023; exact to optax.lion.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> loss = Lion(x, lr=0.25, weight_decay=0.0).minimize(lambda: x * x)
+    >>> x.item()
+    0.75
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.0001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        weight_decay: float = 0.001,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay,
+            clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    weight_decay: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"m": np.zeros_like(theta)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> dict[str, Array]:
+        (m,) = state
+        u = np.sign(self.beta_1 * m + (1 - self.beta_1) * g) + self.weight_decay * theta
+        theta -= self.rate * u
+        m *= self.beta_2
+        m += (1 - self.beta_2) * g
+        return {"u": u}
+
+
+class Rprop(Optimizer):
+    """Resilient propagation: every parameter has a step size, which grows until its slope turns.
+
+        s = sign(g) sign(previous)
+        size = clip(size where(s > 0, eta_plus, where(s < 0, eta_minus, 1)), size_min, size_max)
+        g = where(s < 0, 0, g)
+        theta -= sign(g) size
+        previous = g
+
+    `lr` is the first step size, and means nothing later. For whole batches: the noise of small ones
+    turns signs. Source: Riedmiller & Braun 1993; exact to torch.optim.Rprop.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor(1.0, requires_grad=True)
+    >>> optimizer = Rprop(x, lr=0.25)
+    >>> for _ in range(2):
+    ...     loss = optimizer.minimize(lambda: x * x)
+    >>> round(x.item(), 5)
+    0.45
+    """
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.01,
+        eta_minus: float = 0.5,
+        eta_plus: float = 1.2,
+        size_min: float = 1e-6,
+        size_max: float = 50.0,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, eta_minus=eta_minus, eta_plus=eta_plus, size_min=size_min,
+            size_max=size_max, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    eta_minus: float
+    eta_plus: float
+    size_min: float
+    size_max: float
+
+    @classmethod
+    def checked(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        settings = checked(cls.__name__, settings)
+        if not settings.get("eta_minus", 0) < 1 < settings.get("eta_plus", 2):
+            raise ValueError("Rprop: eta_minus must be below 1 and eta_plus above.")
+        if settings.get("size_min", 0) > settings.get("size_max", math.inf):
+            raise ValueError("Rprop: size_min must not be above size_max.")
+        return settings
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"previous": np.zeros_like(theta), "size": np.full_like(theta, self.lr)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> None:
+        previous, size = state
+        s = np.sign(g) * np.sign(previous)
+        size[s > 0] *= self.eta_plus
+        size[s < 0] *= self.eta_minus
+        np.clip(size, self.size_min, self.size_max, out=size)
+        previous[...] = np.where(s < 0, 0, g)
+        theta -= np.sign(previous) * size
+
+
+class LAMB(Optimizer):
+    """AdamW whose steps are as long as the parameter is large: for very large batches.
+
+        m = beta_1 m + (1 - beta_1) g
+        v = beta_2 v + (1 - beta_2) g^2
+        u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+        u = u + weight_decay theta                                         with weight_decay
+        ratio = norm(theta) / norm(u)
+        theta -= rate ratio u
+
+    The norms are those of one parameter array; the ratio is 1 where one of them is 0. Source: You
+    et al. 2020; exact to optax.lamb.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor([3.0, 4.0], requires_grad=True)
+    >>> loss = LAMB(x, lr=0.1).minimize(lambda: (x * x).sum())
+    >>> x.numpy().round(4)
+    array([2.6464, 3.6464], dtype=float32)
+    """
+
+    per_parameter = True
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.0,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            weight_decay=weight_decay, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    weight_decay: float
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        return {"m": np.zeros_like(theta), "v": np.zeros_like(theta)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> dict[str, Any]:
+        m, v = state
+        m *= self.beta_1
+        m += (1 - self.beta_1) * g
+        v *= self.beta_2
+        v += (1 - self.beta_2) * np.square(g)
+        spread = np.sqrt(v / (1 - self.beta_2**self.t)) + self.epsilon
+        u = m / (1 - self.beta_1**self.t) / spread + self.weight_decay * theta
+        long, wide = _norm(theta), _norm(u)
+        ratio = long / wide if long and wide else 1.0
+        theta -= self.rate * ratio * u
+        return {"u": u, "ratio": ratio}
+
+
+class Adafactor(Optimizer):
+    """Adam without m, and with v as the product of a column and a row: little memory.
+
+        w = t^beta2_decay
+        alpha = max(epsilon_2, rms(theta)) min(rate, 1 / sqrt(t))
+        theta *= 1 - rate weight_decay                                     with weight_decay
+        v = (1 - w) v + w g^2                                              without rows
+        rows = (1 - w) rows + w mean_of_rows(g^2)                          with rows
+        columns = (1 - w) columns + w mean_of_columns(g^2)                 with rows
+        v = rows columns / max(mean(rows), epsilon_1)                      with rows
+        u = g / sqrt(max(v, epsilon_1^2))
+        theta -= alpha u / max(1, rms(u) / d)
+
+    rms is the root mean square. A matrix keeps the means of its rows and columns, a vector its v.
+    With `epsilon_1=None` that is the smallest step from 1 in the parameter's dtype. Source: Shazeer
+    & Stern 2018; exact to torch.optim.Adafactor.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor([[3.0, 4.0]], requires_grad=True)
+    >>> loss = Adafactor(x, lr=0.1).minimize(lambda: (x * x).sum())
+    >>> x.numpy().round(4)
+    array([[2.6464, 3.6464]], dtype=float32)
+    """
+
+    per_parameter = True
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.01,
+        beta2_decay: float = -0.8,
+        epsilon_1: float | None = None,
+        epsilon_2: float = 1e-3,
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, beta2_decay=beta2_decay, epsilon_1=epsilon_1, epsilon_2=epsilon_2,
+            d=d, weight_decay=weight_decay, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    beta2_decay: float
+    epsilon_1: float | None
+    epsilon_2: float
+    d: float
+    weight_decay: float
+    w: float
+
+    @classmethod
+    def checked(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        settings = checked(cls.__name__, settings)
+        if settings.get("beta2_decay", -1) > 0:
+            raise ValueError(
+                f"Adafactor: beta2_decay={settings['beta2_decay']} must not be above 0."
+            )
+        if settings.get("d", 1) < 1:
+            raise ValueError(f"Adafactor: d={settings['d']} must be at least 1.")
+        return settings
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        if theta.ndim < 2:
+            return {"v": np.zeros_like(theta)}
+        return {
+            "rows": np.zeros_like(theta[..., :, :1]),
+            "columns": np.zeros_like(theta[..., :1, :]),
+        }
+
+    def corrections(self) -> dict[str, float]:
+        return {"w": self.t**self.beta2_decay}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> dict[str, Any]:
+        tiny = self.epsilon_1 if self.epsilon_1 is not None else float(np.finfo(g.dtype).eps)
+        alpha = max(self.epsilon_2, _rms(theta)) * min(self.rate, 1 / math.sqrt(self.t))
+        theta *= 1 - self.rate * self.weight_decay
+        if len(state) == 1:
+            (v,) = state
+            self._average(v, np.square(g))
+        else:
+            rows, columns = state
+            self._average(rows, _mean(np.square(g), -1))
+            self._average(columns, _mean(np.square(g), -2))
+            v = rows * columns / np.maximum(_mean(rows, -2), tiny)
+        u = g / np.sqrt(np.maximum(v, tiny * tiny))
+        theta -= alpha / max(1.0, _rms(u) / self.d) * u
+        return {"alpha": alpha, "v": v, "u": u, "rms(u)": _rms(u)}
+
+    def _average(self, mean: Array, new: Array) -> None:
+        mean *= 1 - self.w
+        mean += self.w * new
+
+
+class Muon(Optimizer):
+    """Momentum whose matrix is made orthogonal: a step of the same length in every direction.
+
+        b = momentum b + (1 - momentum) g
+        u = momentum b + (1 - momentum) g                                  with nesterov
+        u = b                                                              without nesterov
+        O = orthogonal(u)
+        theta *= 1 - rate weight_decay                                     with weight_decay
+        theta -= rate scale O
+
+    `orthogonal` takes every singular value of u to about 1, by `ns_steps` of Newton and Schulz. The
+    scale is sqrt(max(1, rows / columns)), or, with adjust_lr_fn="match_rms_adamw", 0.2
+    sqrt(max(rows, columns)). For matrices only: give biases and embeddings to AdamW. Source: Jordan
+    et al. 2024; exact to torch.optim.Muon, which computes `orthogonal` in bfloat16; here it is done
+    in the parameter's own dtype.
+
+    >>> from tinygrad_edu import Tensor
+    >>> x = Tensor([[3.0, 0.0], [0.0, 0.3]], requires_grad=True)
+    >>> loss = Muon(x, lr=0.1, weight_decay=0.0).minimize(lambda: (x * x).sum())
+    >>> x.numpy().round(1)
+    array([[2.9, 0. ],
+           [0. , 0.2]], dtype=float32)
+    """
+
+    per_parameter = True
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Rate = 0.001,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        epsilon: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, lr, options, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov,
+            ns_coefficients=ns_coefficients, epsilon=epsilon, ns_steps=ns_steps,
+            adjust_lr_fn=adjust_lr_fn, clipnorm=clipnorm, clipvalue=clipvalue,
+        )  # fmt: skip
+
+    weight_decay: float
+    momentum: float
+    nesterov: bool
+    ns_coefficients: tuple[float, float, float]
+    epsilon: float
+    ns_steps: int
+    adjust_lr_fn: str | None
+
+    @classmethod
+    def checked(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        settings = checked(cls.__name__, settings)
+        if len(settings.get("ns_coefficients", (0, 0, 0))) != 3:
+            raise ValueError(
+                f"Muon: ns_coefficients={settings['ns_coefficients']} must be three numbers."
+            )
+        return settings
+
+    def state(self, theta: Array) -> dict[str, Array]:
+        if theta.ndim != 2:
+            raise ValueError(
+                f"Muon: a parameter has shape {theta.shape}, and Muon is for matrices only; give "
+                "the others to a second optimizer, such as AdamW."
+            )
+        return {"b": np.zeros_like(theta)}
+
+    def update(self, theta: Array, g: Array, *state: Array) -> dict[str, Any]:
+        (b,) = state
+        b *= self.momentum
+        b += (1 - self.momentum) * g
+        u = self.momentum * b + (1 - self.momentum) * g if self.nesterov else b
+        rows, columns = theta.shape
+        scale = math.sqrt(max(1, rows / columns))
+        if self.adjust_lr_fn == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        orthogonal = self.orthogonal(u)
+        theta *= 1 - self.rate * self.weight_decay
+        theta -= self.rate * scale * orthogonal
+        return {"scale": scale, "O": orthogonal}
+
+    def orthogonal(self, u: Array) -> Array:
+        """u with its singular values near 1: x = a x + (b y + c y^2) x for y = x x^T, repeated."""
+        a, b, c = self.ns_coefficients
+        x = u.T if len(u) > len(u.T) else u  # the smaller x x^T of the two
+        x = x / max(_norm(x), self.epsilon)
+        for _ in range(self.ns_steps):
+            y = x @ x.T
+            x = a * x + (b * y + c * y @ y) @ x
+        return x.T if len(u) > len(u.T) else x
+
+
+def _norm(x: Array) -> float:
+    """sqrt(sum x^2), in float64, since squares soon are too large for the others."""
+    x = x.astype(np.float64, copy=False)
+    return math.sqrt(np.vdot(x, x))
+
+
+def _mean(x: Array, axis: int) -> Array:
+    """The mean along an axis, which stays; 0 for nothing."""
+    return x.sum(axis=axis, keepdims=True) / max(x.shape[axis], 1)
+
+
+def _rms(x: Array) -> float:
+    """sqrt(mean x^2), 0 for nothing."""
+    return _norm(x) / math.sqrt(max(x.size, 1))
