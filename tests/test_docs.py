@@ -75,7 +75,7 @@ def run_program(block: Block, namespace: dict[str, Any], path: Path) -> None:
     padded = "\n" * block.line + block.text  # so that errors name the line of the document
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(padded, str(path), "exec"), namespace)
+        exec(compile(padded, str(path), "exec", dont_inherit=True), namespace)
     assert printed.getvalue() == (block.printed or ""), f"{path.name}, line {block.line + 1}"
 
 

@@ -17,8 +17,8 @@ ORDER = [  # a module imports only from lines above its own
     "rules",
     "creation",
     "ops",
-    "derivatives checking initializers layers losses arena optimizers idx data training drawing "
-    "curve __main__",
+    "derivatives checking initializers layers losses arena optimizers schedules idx data training "
+    "drawing curve __main__",
 ]
 # Within the last line, and within ops, the arrows only must not go round in circles.
 RANK = {module: i for i, line in enumerate(ORDER) for module in line.split()}

@@ -12,7 +12,8 @@ Read the source in this order:
     layers.py        parameters, and what is done with them
     losses.py        how wrong, as one number
     arena.py         many parameters as one vector
-    optimizers.py    how to walk downhill
+    optimizers/      how to walk downhill
+    schedules.py     how the learning rate changes
     data.py          data sets
     training.py      the loop in the open
 
@@ -51,12 +52,17 @@ from tinygrad_edu.rules import Op, differentiable
 from tinygrad_edu.tensor import Tensor, grad, tensor
 
 if TYPE_CHECKING:
-    from tinygrad_edu import data, drawing
+    from tinygrad_edu import data, drawing, schedules
     from tinygrad_edu.drawing import draw
 
 __version__ = "0.1.0"
 
-_WHEN_ASKED = {"data": ("data", ""), "drawing": ("drawing", ""), "draw": ("drawing", "draw")}
+_WHEN_ASKED = {
+    "data": ("data", ""),
+    "drawing": ("drawing", ""),
+    "draw": ("drawing", "draw"),
+    "schedules": ("schedules", ""),
+}
 
 
 def __getattr__(name: str) -> Any:
