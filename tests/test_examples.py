@@ -70,3 +70,13 @@ def test_digits_writes_weights_that_load(tmp_path: Path) -> None:
     _, (x, y) = tg.data.digits()
     with tg.no_grad():
         assert (model(x).data.argmax(axis=1) == y).mean() >= 0.97
+
+
+@pytest.mark.slow
+def test_race_draws_its_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    run(named("05"), tmp_path, "--out", "race")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "race").iterdir()}
+    assert set(sizes) == {"race.png", "race.gif", "race.html", "digits.png"}
+    assert all(10_000 < size < 3_000_000 for size in sizes.values())
+    assert "http" not in (tmp_path / "race" / "race.html").read_text(encoding="utf-8")
