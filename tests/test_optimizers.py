@@ -626,6 +626,35 @@ def test_a_float16_gradient_too_large_to_square_is_used():
     np.testing.assert_allclose(w.data, [-0.6, -0.8], rtol=2e-3)
 
 
+# ---------------------------------------------------------------- a step that fails
+
+
+@each_kind
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_formula_that_fails_half_way_leaves_everything_as_it_was(make, error, monkeypatch):
+    first, second = leaf(drawn(2, 3)), leaf(drawn(2, 2), dtype="float64")
+    optimizer = make([{"params": first}, {"params": second, "lr": 0.2}])
+
+    def train():
+        optimizer.minimize(lambda: (first * first).sum() + (second * second).sum())
+
+    train()
+    before, formula = state_of(optimizer), type(optimizer).update
+
+    def failing(self, theta, g, *state):
+        formula(self, theta, g, *state)
+        if theta.dtype == np.float64:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(optimizer), "update", failing)
+        with pytest.raises(error):
+            train()
+    assert state_of(optimizer) == before
+    train()
+    assert optimizer.iterations == 2
+
+
 # ---------------------------------------------------------------- gradients that are missing
 
 

@@ -530,7 +530,7 @@ class Adafactor(Optimizer):
             rows, columns = state
             self._average(rows, _mean(np.square(g), -1))
             self._average(columns, _mean(np.square(g), -2))
-            v = rows * columns / np.maximum(_mean(rows, -2), tiny)
+            v = rows / np.maximum(_mean(rows, -2), tiny) * columns  # rows columns may be too large
         u = g / np.sqrt(np.maximum(v, tiny * tiny))
         theta -= alpha / max(1.0, _rms(u) / self.d) * u
         return {"alpha": alpha, "v": v, "u": u, "rms(u)": _rms(u)}
@@ -598,7 +598,7 @@ class Muon(Optimizer):
     @classmethod
     def checked(cls, settings: dict[str, Any]) -> dict[str, Any]:
         settings = checked(cls.__name__, settings)
-        if len(settings.get("ns_coefficients", (0, 0, 0))) != 3:
+        if np.shape(settings.get("ns_coefficients", (0, 0, 0))) != (3,):
             raise ValueError(
                 f"Muon: ns_coefficients={settings['ns_coefficients']} must be three numbers."
             )
@@ -638,9 +638,11 @@ class Muon(Optimizer):
 
 
 def _norm(x: Array) -> float:
-    """sqrt(sum x^2), in float64, since squares soon are too large for the others."""
-    x = x.astype(np.float64, copy=False)
-    return math.sqrt(np.vdot(x, x))
+    """sqrt(sum x^2), by way of numbers up to 1, whose squares are never too large."""
+    x = x.astype(np.float64)
+    largest = float(np.abs(x).max(initial=0))
+    x /= largest or 1.0
+    return largest * math.sqrt(np.vdot(x, x))
 
 
 def _mean(x: Array, axis: int) -> Array:

@@ -1,12 +1,12 @@
 """An optimizer in words and numbers: its formula, and what the last step did to one number.
 
-The formula is the one in the docstring of the optimizer, with the settings put in. A line of it may
-end in a condition such as "with momentum, without nesterov", and counts only if it holds.
+The formula is the one in the docstring of the optimizer, its lines `name = ...`, with the settings
+put in. A line may end in a condition such as "with momentum, without nesterov", after four spaces,
+and counts only if it holds.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -61,16 +61,23 @@ def lines_of(rule: Any, state: Iterable[str] | None = None) -> list[str]:
         lines.append(f"g = g min(1, {shown(rule.clipnorm)} / norm of all g)")
     if rule.clipvalue:
         lines.append(f"g = clip(g, -{shown(rule.clipvalue)}, {shown(rule.clipvalue)})")
-    block = re.search(r"(?:^    .*\n?|^\n)+", inspect.getdoc(type(rule)) or "", re.MULTILINE)
-    if block is None:
+    stated = _formula_of(type(rule))
+    if not stated:
         return [*lines, "(its docstring states no formula)"]
-    for line in block[0].splitlines():
-        text, _, condition = line.strip().partition("    ")
+    for line in stated:
+        text, _, condition = line.partition("    ")
         text = _with_numbers(text, values)
         holds = _holds(condition.strip(), rule, state)
-        if text and holds is not False:
+        if holds is not False:
             lines.append(text if holds else f"{text}    ({condition.strip()})")
     return lines
+
+
+def _formula_of(cls: type) -> list[str]:
+    """The lines `name = ...` in the docstring of the class that the update is from."""
+    owner = next(owner for owner in cls.__mro__ if "update" in vars(owner))
+    text = vars(owner).get("__doc__") or ""  # not inherited: the formula would be another's
+    return re.findall(r"^ *(\w[\w, ]* [-+*/]?= .+)$", text, re.MULTILINE)
 
 
 def _holds(condition: str, rule: Any, state: Iterable[str] | None) -> bool | None:

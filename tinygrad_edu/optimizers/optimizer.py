@@ -66,7 +66,7 @@ class Optimizer:
         self, params: Any, lr: Rate, options: Mapping[str, Any] | None = None, **settings: Any
     ) -> None:
         name = type(self).__name__
-        if isinstance(params, (int, float, np.number)):
+        if isinstance(params, (int, float, np.number)) or type(params) is np.ndarray:
             raise TypeError(
                 f"{name}({params}): the first argument is the parameters; write lr={params}."
             )
@@ -142,8 +142,9 @@ class Optimizer:
         """Update all parameters that have a gradient, from it.
 
         Raises FloatingPointError for a gradient with nan or inf, or one whose square is too large
-        for the formula, and ValueError for a changed shape, both before anything is written. Graphs
-        whose gradients were used are let go of.
+        for the formula, and ValueError for a changed shape, both before anything is written. If the
+        formula itself fails, or is interrupted, up to 65,536 parameters go back to where they were.
+        Graphs whose gradients were used are let go of.
         """
         if not self.groups:
             raise RuntimeError(
@@ -161,7 +162,13 @@ class Optimizer:
             return
         for rule, part, missing in plan:
             part.keep(rule.__dict__, scale, missing)
-            for_each(part.pieces(missing), rule._update, scale)
+        try:
+            for rule, part, missing in plan:
+                for_each(part.pieces(missing), rule._update, scale)
+        except BaseException:  # an error in a formula, or Ctrl-C
+            for _, part, _ in plan:
+                part.go_back()
+            raise
         self.iterations += 1
         for rule, part, _ in plan:
             if self.numbers:

@@ -102,8 +102,8 @@ class Part:
         blocks = _blocks(self.arena.runs(missing))
         return [tuple([v[block] for v in self.vectors]) for block in blocks]
 
-    # What a step finds is kept for `explain_step`: all of it if that is little, otherwise the
-    # parameters that were asked for before.
+    # What a step finds is kept, for `explain_step` and for a step that fails: all of it if that is
+    # little, otherwise the parameters that were asked for before.
 
     def keep(self, rule: dict[str, Any], scale: float, missing: list[int]) -> None:
         """Copy what the step is about to change, and the attributes of the optimizer."""
@@ -120,6 +120,16 @@ class Part:
         """theta, g and the state of one parameter, in their shapes, as the last step found them."""
         found = self.kept[3] if self.kept else {}
         return found.get(i) if isinstance(found, dict) else self._cut(found, i)
+
+    def go_back(self) -> None:
+        """Undo what a step has written, as far as it was kept."""
+        found = self.kept[3] if self.kept else {}
+        if not isinstance(found, dict):
+            self.arena.memory[...] = found
+            return
+        for i, piece in found.items():
+            for v, old in zip(self.parameter(i), piece, strict=True):
+                v[...] = old
 
 
 def _copy_of(*content: Any) -> Part:

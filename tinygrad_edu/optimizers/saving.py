@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.optimizers.settings import NONE_OR_NUMBER
 
 
 class Entry(NamedTuple):
@@ -110,7 +111,7 @@ def _check_names(given: Mapping[str, Array], own: Mapping[str, Array]) -> None:
 def _restored(entry: Entry, x: Any) -> Any:
     """The number as the optimizer has it; a file may have made a float of a bool or an int."""
     kind = type(entry.holder[entry.key])
-    if isinstance(x, float) and math.isnan(x):
+    if isinstance(x, float) and math.isnan(x) and entry.key in NONE_OR_NUMBER:
         x = None
     elif (kind is bool and x in (0, 1)) or (kind is int and float(x).is_integer()):
         x = kind(x)

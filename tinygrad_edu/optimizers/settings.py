@@ -31,7 +31,7 @@ CHOICES = {
     "adjust_lr_fn": (None, "original", "match_rms_adamw"),
     "line_search_fn": (None, "strong_wolfe"),
 }
-OPTIONS = ("nonfinite", "accumulate")
+OPTIONS = ("clipnorm", "clipvalue", "nonfinite", "accumulate")  # of every optimizer
 ELSEWHERE = {  # what is called otherwise here
     "learning_rate": "lr",
     "betas": "beta_1 and beta_2",
@@ -42,6 +42,9 @@ ELSEWHERE = {  # what is called otherwise here
     "lr_decay": "decay",
     "momentum_decay": "schedule_decay",
     "weight_decay": "AdamW's, among others",
+    "initial_accumulator_value": "0; docs/optimizers_elsewhere.md has a class with others",
+    "dampening": "0; docs/optimizers_elsewhere.md has a class with others",
+    "centered": "False; docs/optimizers_elsewhere.md has a class with True",
 }
 
 
