@@ -66,7 +66,9 @@ class Optimizer:
         self, params: Any, lr: Rate, options: Mapping[str, Any] | None = None, **settings: Any
     ) -> None:
         name = type(self).__name__
-        if isinstance(params, (int, float, np.number)) or type(params) is np.ndarray:
+        if type(params) is np.ndarray and params.ndim == 0:
+            params = params.item()
+        if isinstance(params, (int, float, np.number)):
             raise TypeError(
                 f"{name}({params}): the first argument is the parameters; write lr={params}."
             )
