@@ -17,7 +17,7 @@ import pytest
 from tests.test_docs import ROOT, blocks, run_program
 from tests.trajectories import DATA, leaf, loss_of
 from tinygrad_edu import optimizers
-from tinygrad_edu.optimizers import beyond, second_order
+from tinygrad_edu.optimizers import beyond, second_order, whole_arrays
 from tinygrad_edu.optimizers.settings import ELSEWHERE
 from tinygrad_edu.schedules import InverseTimeDecay
 
@@ -376,7 +376,9 @@ def test_pytorchs_sgd_has_a_falling_rate_outside_of_its_velocity(settings):
 def test_those_beyond_the_seven_are_exact_to_whom_they_say():
     rows = table("Beyond the seven")
     classes = {
-        name: getattr(module, name) for module in (beyond, second_order) for name in module.__all__
+        name: getattr(module, name)
+        for module in (beyond, whole_arrays, second_order)
+        for name in module.__all__
     }
     assert sorted(name for row in rows for name in ticked(row[0])) == sorted(classes)
     for (name,), (theirs,) in ((ticked(row[0]), ticked(row[1])) for row in rows):

@@ -15,11 +15,12 @@ Read them in this order:
 
     gradient_descent.py   SGD: the line above, with momentum if wanted
     adaptive.py           Adagrad, Adadelta, RMSprop, Adam, Adamax, Nadam
-    beyond.py             what came after: AdamW, RAdam, AdaBelief, Yogi, Lion, Rprop, LAMB, ...
+    beyond.py             what came after: AdamW, RAdam, AdaBelief, Yogi, Lion; and Rprop
+    whole_arrays.py       LAMB, Adafactor, Muon, which look at a parameter as a whole
     second_order.py       LBFGS: from how the slope changes, how the ground is bent
 
-What surrounds a formula is written once, in optimizer.py (one step), parts.py (blocks, threads),
-settings.py (what is accepted), finite.py (clipping, nan) and explaining.py (words).
+What surrounds a formula is written once: optimizer.py (one step), parts.py (vectors, blocks,
+threads), settings.py (what is accepted), finite.py (nan, length), saving.py, explaining.py.
 
 Names, defaults and arithmetic of the first seven are those of Keras 2.
 """
@@ -27,19 +28,10 @@ Names, defaults and arithmetic of the first seven are those of Keras 2.
 from __future__ import annotations
 
 from tinygrad_edu.optimizers.adaptive import Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
-from tinygrad_edu.optimizers.beyond import (
-    LAMB,
-    AdaBelief,
-    Adafactor,
-    AdamW,
-    Lion,
-    Muon,
-    RAdam,
-    Rprop,
-    Yogi,
-)
+from tinygrad_edu.optimizers.beyond import AdaBelief, AdamW, Lion, RAdam, Rprop, Yogi
 from tinygrad_edu.optimizers.gradient_descent import SGD
 from tinygrad_edu.optimizers.optimizer import Optimizer
+from tinygrad_edu.optimizers.whole_arrays import LAMB, Adafactor, Muon
 
 __all__ = [
     "LAMB", "SGD", "AdaBelief", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax",
