@@ -34,9 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> float:
     (x_train, y_train), (x_test, y_test) = digits()
     rng = np.random.default_rng(options.seed)
     model = MLP(64, *options.hidden, 10, rng=rng)
-    optimizer = optimizers.get(options.optimizer).bind(model)
+    optimizer = optimizers.get(options.optimizer)
     if options.lr is not None:
         optimizer.lr = options.lr
+    optimizer.bind(model)
     print(f"{len(x_train)} digits to learn from, {len(x_test)} held out; {optimizer}")
 
     start, losses = time.perf_counter(), []
@@ -72,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--epochs", type=_positive, default=40, help="times through all digits (default 40)")
     add("--hidden", type=_positive, nargs="*", default=[128, 64], help="sizes of hidden layers")
-    add("--optimizer", default="adam", help="its name, such as sgd or adam (default adam)")
+    add("--optimizer", default="adam", help="its name, such as sgd, rmsprop or adam (default adam)")
     add("--lr", type=float, help="learning rate (default: the optimizer's own)")
     add("--batch-size", type=_positive, default=32, help="digits in a step (default 32)")
     add(
@@ -86,7 +87,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         if options.lr is not None and not 0 <= options.lr < float("inf"):
             raise ValueError(f"--lr {options.lr} must be finite and not negative.")
-        optimizers.get(options.optimizer)
+        chosen = optimizers.get(options.optimizer).bind(MLP(2, 2))  # may want matrices only
+        if isinstance(chosen, optimizers.LBFGS):
+            raise ValueError("lbfgs asks for the loss of all digits several times in a step.")
         options.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         parser.error(f"--out: {error}" if isinstance(error, OSError) else str(error))

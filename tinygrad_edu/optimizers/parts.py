@@ -49,6 +49,8 @@ class Part:
         else:
             vectors = state(np.concatenate([t.data.reshape(-1) for t in tensors]))
         arena = Arena(tensors, more=len(vectors))
+        if arena.data.size > BLOCK:
+            _keep_freed_memory()
         for row, vector in zip(arena.memory[2:], vectors.values(), strict=True):
             row[...] = vector
         self._set(arena, dict(numbers), states, tuple(vectors))
@@ -136,6 +138,16 @@ def _copy_of(*content: Any) -> Part:
     part = Part.__new__(Part)
     part._set(*content)
     return part
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a block's arrays used for those of the next block.
+
+    glibc gives freed memory back to the system at once, to fetch it again page by page, until it
+    has seen one larger array come and go. Until then a step of Adam on 20 million parameters
+    took twice as long (docs/decisions.md).
+    """
+    np.empty(2**24, np.uint8)
 
 
 def _copied(piece: Piece) -> Piece:
