@@ -9,7 +9,7 @@ an optimizer then runs once, on vectors.
 from __future__ import annotations
 
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from tinygrad_edu.tensor import Tensor, mark_written, plain
 __all__ = ["Arena"]
 
 
+PILED = -1  # in the place of a time
+
+
 class Home(NamedTuple):
     """A tensor's place in an arena. Holds no strong reference to the arena, so no cycle."""
 
@@ -26,19 +29,18 @@ class Home(NamedTuple):
     data: Array  # views of the arena's vectors, in the tensor's shape
     grad: Array
     piled: Array  # grad once more: stands for a gradient that was added to one a step had used
+    filled: list[int]  # the one number in it: when the tensor was last written before this gradient
     walked: list[weakref.ref[Tensor]]
 
-    def place_for(self, before: Array | None) -> Array:
-        """Where the next gradient is written, `before` being there already."""
-        if before is self.piled or (before is self.grad and self._is_stale()):
-            return self.piled
-        return self.grad
-
-    def _is_stale(self) -> bool:
-        """Is the gradient left over from a step, and is this the first backward since?"""
+    def is_left_over(self, before: Any, written: int) -> bool:
+        """Has a step used this gradient already? Then to add to it is most likely a mistake."""
+        if before is self.piled:
+            return True
         arena = self.arena()
-        stepped = arena is not None and arena.stepped
-        return stepped and not self.walked and bool(self.grad.any())  # zeros have been cleared
+        if arena is None or not arena.stepped or self.filled[0] == written:
+            return False
+        own = before is self.grad or isinstance(before, Tensor)  # one that was assigned is not
+        return own and bool(np.any(before))  # zeros have been cleared
 
 
 class Arena:
@@ -77,7 +79,7 @@ class Arena:
             if isinstance(t.grad, np.ndarray):
                 grad[...] = t.grad
                 t.grad = grad
-            t._home = Home(me, data, grad, grad.view(), self.walked)
+            t._home = Home(me, data, grad, grad.view(), [t._written], self.walked)
             self.stretches.append(stretch)
             start = stretch.stop
 
@@ -85,14 +87,16 @@ class Arena:
         return Arena, (self.tensors, len(self.memory) - 2)  # a copy packs the copied tensors
 
     def gather(self) -> list[int]:
-        """Bring home what was assigned from outside; returns which tensors have no gradient.
+        """Bring home what was assigned from outside; returns which tensors are not to be updated.
+
+        Those have no gradient, or want none any more.
 
         Raises ValueError before anything is changed if a shape is not the one that was packed.
         """
         odd = [
             (i, t, t._home)
             for i, t in enumerate(self.tensors)
-            if t.grad is not t._home.grad or t._data is not t._home.data
+            if t.grad is not t._home.grad or t._data is not t._home.data or not t._requires_grad
         ]
         self.piled_up = False
         if not odd:
@@ -104,7 +108,10 @@ class Arena:
                         f"optimizer: {what} of parameter {_named(t, i)} now has shape "
                         f"{np.shape(now)}, it was {home.data.shape}; make a new optimizer for it."
                     )
-        self.piled_up = any(t.grad is home.piled for _, t, home in odd)
+        self.piled_up = any(
+            home.filled[0] == PILED and (t.grad is home.piled or isinstance(t.grad, Tensor))
+            for _, t, home in odd
+        )
         given = [(home, np.array(t._data), np.array(plain(t.grad))) for _, t, home in odd]
         for (i, t, _), (_, _, grad) in zip(odd, given, strict=True):
             if t.grad is not None and grad.dtype.kind not in "fiub":
@@ -118,7 +125,7 @@ class Arena:
             if t.grad is not None and t.grad is not home.grad:
                 home.grad[...] = grad
                 t.grad = home.grad
-        return [i for i, t, _ in odd if t.grad is None]
+        return [i for i, t, _ in odd if t.grad is None or not t._requires_grad]
 
     def runs(self, missing: list[int]) -> list[slice]:
         """What to update: all of the vector, or the stretches of tensors with a gradient."""
@@ -135,13 +142,9 @@ class Arena:
         return runs
 
     def written(self) -> None:
-        """The numbers changed: mark the tensors, and the gradients as used."""
-        mark_written(self.tensors)
-        self.used()
-
-    def used(self) -> None:
-        """A step is done with the gradients: let go of the graphs that they came from."""
+        """The numbers changed: mark the tensors, let go of the graphs that used the old ones."""
         self.stepped = True
+        mark_written(self.tensors)
         for root in self.walked:
             if (t := root()) is not None:
                 t._let_go()

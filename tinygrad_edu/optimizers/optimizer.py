@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Optimizer"]
 
-HOME = str(Path(__file__).parents[1])  # of this library
+HOME = str(Path(__file__).parents[1]) + os.sep  # of this library
 
 
 class Group(NamedTuple):
@@ -160,16 +161,15 @@ class Optimizer:
         if scale is None:
             self.skipped += 1
             for _, part, _ in plan:
-                part.arena.used()
+                part.arena.written()
             return
-        for rule, part, missing in plan:
-            part.keep(rule.__dict__, scale, missing)
+        before = [part.keep(rule.__dict__, scale, missing) for rule, part, missing in plan]
         try:
             for rule, part, missing in plan:
                 for_each(part.pieces(missing), rule._update, scale)
         except BaseException:  # an error in a formula, or Ctrl-C
-            for _, part, _ in plan:
-                part.go_back()
+            for (_, part, _), kept in zip(plan, before, strict=True):
+                part.go_back(kept)
             raise
         self.iterations += 1
         for rule, part, _ in plan:

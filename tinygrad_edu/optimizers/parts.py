@@ -25,6 +25,7 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 THREADS = min(CPUS, 8)  # more would only wait for memory
 
 Piece = tuple[Array, ...]  # theta, g and the state, as an update takes them
+Kept = tuple[dict[str, Any], float, list[int], Any]  # of a step: see `Part.keep`
 State = Callable[[Array], dict[str, Array]]
 
 
@@ -68,7 +69,7 @@ class Part:
         self.states = states  # of each parameter, if the optimizer goes by parameters,
         self.names = names  # else the names of the vectors of the state
         self.vectors = tuple(arena.memory)  # theta, g and the state
-        self.kept: tuple[Any, ...] | None = None
+        self.kept: Kept | None = None
         self.asked: set[int] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -107,8 +108,11 @@ class Part:
     # What a step finds is kept, for `explain_step` and for a step that fails: all of it if that is
     # little, otherwise the parameters that were asked for before.
 
-    def keep(self, rule: dict[str, Any], scale: float, missing: list[int]) -> None:
-        """Copy what the step is about to change, and the attributes of the optimizer."""
+    def keep(self, rule: dict[str, Any], scale: float, missing: list[int]) -> Kept | None:
+        """Copy what the step is about to change, and the attributes of the optimizer.
+
+        Returns what was kept of the step before.
+        """
         if self.size <= BLOCK and not self.states:
             found: Any = self.arena.memory.copy()
         else:
@@ -116,16 +120,18 @@ class Part:
             found = {i: _copied(self.parameter(i)) for i in which}
         attributes = rule.copy()
         attributes["groups"] = ()  # else this would hold the optimizer that holds it
-        self.kept = (attributes, scale, missing, found)
+        before, self.kept = self.kept, (attributes, scale, missing, found)
+        return before
 
     def found(self, i: int) -> Piece | None:
         """theta, g and the state of one parameter, in their shapes, as the last step found them."""
         found = self.kept[3] if self.kept else {}
         return found.get(i) if isinstance(found, dict) else self._cut(found, i)
 
-    def go_back(self) -> None:
-        """Undo what a step has written, as far as it was kept."""
+    def go_back(self, before: Kept | None) -> None:
+        """Undo what a step has written, as far as it was kept: there was no such step."""
         found = self.kept[3] if self.kept else {}
+        self.kept = before
         if not isinstance(found, dict):
             self.arena.memory[...] = found
             return
@@ -183,6 +189,15 @@ def for_each(pieces: list[Piece], update: Callable[[Piece, float], Any], scale: 
         thread.start()
     share(0)
     for thread in threads:
-        thread.join()
+        _join(thread, errors)
     if errors:
         raise errors.pop()  # not errors[0]: its traceback would hold the list that holds it
+
+
+def _join(thread: threading.Thread, errors: list[BaseException]) -> None:
+    """Wait until the thread is done, also if Ctrl-C comes meanwhile: it is writing."""
+    while thread.is_alive():
+        try:
+            thread.join()
+        except BaseException as error:
+            errors.append(error)

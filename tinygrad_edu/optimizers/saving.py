@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.arrays import Array
-from tinygrad_edu.optimizers.settings import NONE_OR_NUMBER
+from tinygrad_edu.optimizers.settings import CHOICES, NONE_OR_NUMBER
 
 
 class Entry(NamedTuple):
@@ -34,6 +34,8 @@ def numbers(optimizer: Any) -> Iterator[Entry]:
         def check(x: Any) -> Any:
             return optimizer.checked({name: x})[name]
 
+        if name in CHOICES:
+            return  # words
         if holder[key] is None or isinstance(holder[key], (bool, int, float)):
             yield Entry(prefix + name, holder, key, check)
 
