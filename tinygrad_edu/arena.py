@@ -19,9 +19,6 @@ from tinygrad_edu.tensor import Tensor, mark_written, plain
 __all__ = ["Arena"]
 
 
-PILED = -1  # in the place of a time
-
-
 class Home(NamedTuple):
     """A tensor's place in an arena. Holds no strong reference to the arena, so no cycle."""
 
@@ -29,18 +26,15 @@ class Home(NamedTuple):
     data: Array  # views of the arena's vectors, in the tensor's shape
     grad: Array
     piled: Array  # grad once more: stands for a gradient that was added to one a step had used
-    filled: list[int]  # the one number in it: when the tensor was last written before this gradient
+    filled: list[int]  # the number in it: at which step this gradient was begun,
+    steps: list[int]  # and how many there have been: a gradient from before has been used
     walked: list[weakref.ref[Tensor]]
 
-    def is_left_over(self, before: Any, written: int) -> bool:
+    def is_left_over(self, before: Any) -> bool:
         """Has a step used this gradient already? Then to add to it is most likely a mistake."""
-        if before is self.piled:
-            return True
-        arena = self.arena()
-        if arena is None or not arena.stepped or self.filled[0] == written:
-            return False
-        own = before is self.grad or isinstance(before, Tensor)  # one that was assigned is not
-        return own and bool(np.any(before))  # zeros have been cleared
+        if before is not self.grad:  # one that was assigned is nobody's leftover
+            return before is self.piled
+        return self.filled != self.steps and bool(before.any())  # zeros have been cleared
 
 
 class Arena:
@@ -67,7 +61,7 @@ class Arena:
         self.memory = np.zeros((2 + more, size), dtype)
         self.data, self.grad = self.memory[:2]
         self.walked: list[weakref.ref[Tensor]] = []
-        self.stepped = False  # has a step used the gradients yet?
+        self.steps = [0]  # how many have used the gradients
         self.piled_up = False  # were gradients added to some that the step before had used?
         self.stretches: list[slice] = []
         me, start = weakref.ref(self), 0
@@ -79,7 +73,7 @@ class Arena:
             if isinstance(t.grad, np.ndarray):
                 grad[...] = t.grad
                 t.grad = grad
-            t._home = Home(me, data, grad, grad.view(), [t._written], self.walked)
+            t._home = Home(me, data, grad, grad.view(), [0], self.steps, self.walked)
             self.stretches.append(stretch)
             start = stretch.stop
 
@@ -108,10 +102,7 @@ class Arena:
                         f"optimizer: {what} of parameter {_named(t, i)} now has shape "
                         f"{np.shape(now)}, it was {home.data.shape}; make a new optimizer for it."
                     )
-        self.piled_up = any(
-            home.filled[0] == PILED and (t.grad is home.piled or isinstance(t.grad, Tensor))
-            for _, t, home in odd
-        )
+        self.piled_up = any(t.grad is home.piled for _, t, home in odd)
         given = [(home, np.array(t._data), np.array(plain(t.grad))) for _, t, home in odd]
         for (i, t, _), (_, _, grad) in zip(odd, given, strict=True):
             if t.grad is not None and grad.dtype.kind not in "fiub":
@@ -143,7 +134,7 @@ class Arena:
 
     def written(self) -> None:
         """The numbers changed: mark the tensors, let go of the graphs that used the old ones."""
-        self.stepped = True
+        self.steps[0] += 1
         mark_written(self.tensors)
         for root in self.walked:
             if (t := root()) is not None:

@@ -235,19 +235,16 @@ class Tensor(Spelled):
         home, before = self._home, self.grad
         if home is not None and before is None and type(g) is np.ndarray:  # the usual case
             home.grad[...] = g
-            home.filled[0] = self._written
+            home.filled[0] = home.steps[0]
             self.grad = home.grad
-            return
-        left_over = home is not None and home.is_left_over(before, self._written)
-        if isinstance(g, Tensor) or isinstance(before, Tensor):
+        elif isinstance(g, Tensor) or isinstance(before, Tensor):
             self.grad = g.clone() if before is None else before + g
         elif home is None:
             self.grad = np.array(g) if before is None else np.asarray(before + g)
         else:
-            self.grad = home.piled if left_over else home.grad
+            self.grad = home.piled if home.is_left_over(before) else home.grad
             self.grad[...] = g if before is None else before + g
-        if home is not None:
-            home.filled[0] = -1 if left_over else self._written
+            home.filled[0] = home.steps[0]
 
     def _let_go(self) -> None:
         """Forget how it was made; what only this tensor kept alive is freed."""

@@ -161,7 +161,7 @@ class Optimizer:
         if scale is None:
             self.skipped += 1
             for _, part, _ in plan:
-                part.arena.written()
+                part.arena.steps[0] += 1
             return
         before = [part.keep(rule.__dict__, scale, missing) for rule, part, missing in plan]
         try:
