@@ -15,6 +15,7 @@ import tinygrad_edu as tg
 from tinygrad_edu import optimizers
 from tinygrad_edu.optimizers import (
     LAMB,
+    LBFGS,
     SGD,
     AdaBelief,
     Adadelta,
@@ -827,7 +828,7 @@ def test_a_repr_shows_the_settings():
 
 
 def test_get_takes_a_name_a_class_or_an_optimizer():
-    names = [(cls.__name__.lower(), cls) for cls in SEVEN + BEYOND]
+    names = [(cls.__name__.lower(), cls) for cls in (*SEVEN, *BEYOND, LBFGS)]
     for name, cls in (*names, ("SGD", SGD), ("RMSprop", RMSprop), (SGD, SGD)):
         made = optimizers.get(name)
         assert type(made) is cls and made.get_config() == cls().get_config()

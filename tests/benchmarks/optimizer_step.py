@@ -2,10 +2,10 @@
 
     python tests/benchmarks/optimizer_step.py [--torch]
 
-One step over n parameters in float32. By hand means the same formula in NumPy, block by block, every
-result in an array made beforehand; both must end with the same numbers. All are run in turns, small
-sizes many steps in a turn; the ratios are those of the medians. Bytes are those that a step cannot
-avoid to move: it reads theta, g, m and v, and writes theta, m and v.
+One step over n parameters in float32. By hand means the same formula in NumPy, block by block,
+every result in an array made beforehand; both must end with the same numbers. All are run in turns,
+small sizes many steps in a turn; the ratios are those of the medians. Bytes are those that a step
+cannot avoid to move: it reads theta, g, m and v, and writes theta, m and v.
 """
 
 from __future__ import annotations

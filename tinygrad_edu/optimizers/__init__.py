@@ -18,6 +18,7 @@ Read them in this order:
     beyond.py             what came after: AdamW, RAdam, AdaBelief, Yogi, Lion; and Rprop
     whole_arrays.py       LAMB, Adafactor, Muon, which look at a parameter as a whole
     second_order.py       LBFGS: from how the slope changes, how the ground is bent
+    line_search.py        and how far to go then
 
 What surrounds a formula is written once: optimizer.py (one step), parts.py (vectors, blocks,
 threads), settings.py (what is accepted), finite.py (nan, length), saving.py, explaining.py.
@@ -31,18 +32,19 @@ from tinygrad_edu.optimizers.adaptive import Adadelta, Adagrad, Adam, Adamax, Na
 from tinygrad_edu.optimizers.beyond import AdaBelief, AdamW, Lion, RAdam, Rprop, Yogi
 from tinygrad_edu.optimizers.gradient_descent import SGD
 from tinygrad_edu.optimizers.optimizer import Optimizer
+from tinygrad_edu.optimizers.second_order import LBFGS
 from tinygrad_edu.optimizers.whole_arrays import LAMB, Adafactor, Muon
 
 __all__ = [
-    "LAMB", "SGD", "AdaBelief", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax",
-    "Lion", "Muon", "Nadam", "Optimizer", "RAdam", "RMSprop", "Rprop", "Yogi", "get",
+    "LAMB", "LBFGS", "SGD", "AdaBelief", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
+    "Adamax", "Lion", "Muon", "Nadam", "Optimizer", "RAdam", "RMSprop", "Rprop", "Yogi", "get",
 ]  # fmt: skip
 
 KNOWN: dict[str, type[Optimizer]] = {
     cls.__name__.lower(): cls
     for cls in (
         *(SGD, Adagrad, Adadelta, RMSprop, Adam, Adamax, Nadam),
-        *(AdamW, RAdam, AdaBelief, Yogi, Lion, Rprop, LAMB, Adafactor, Muon),
+        *(AdamW, RAdam, AdaBelief, Yogi, Lion, Rprop, LAMB, Adafactor, Muon, LBFGS),
     )
 }
 
