@@ -79,13 +79,15 @@ def by_torch(theta: np.ndarray, g: np.ndarray) -> tuple[Step, None]:
 
 
 def in_turns(steps: dict[str, Step], rounds: int, times: int) -> dict[str, float]:
-    """Median seconds of one step of each."""
+    """Median seconds of one step of each; in every round in another order, as who comes after
+    PyTorch finds its threads still spinning."""
     measured: dict[str, list[float]] = {name: [] for name in steps}
+    rng = np.random.default_rng(0)
     for _ in range(rounds):
-        for name, step in steps.items():
+        for name in rng.permutation(list(steps)):
             start = time.perf_counter()
             for _ in range(times):
-                step()
+                steps[name]()
             measured[name].append((time.perf_counter() - start) / times)
     return {name: statistics.median(values) for name, values in measured.items()}
 

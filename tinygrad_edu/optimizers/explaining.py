@@ -129,14 +129,16 @@ def explanation(optimizer: Any, parameter: Tensor, index: Any) -> str:
     rule = object.__new__(type(optimizer))
     attributes, scale, *_ = part.kept
     vars(rule).update(attributes)
-    after = tuple([v.copy() for v in before])
+    after = [v.copy() for v in before]
+    flat = tuple([v if part.states else v.reshape(-1) for v in after])  # as the step has it
     with np.errstate(all="ignore"):
-        noted = rule._update(after, scale) or {}
+        noted = rule._update(flat, scale) or {}
     theta, g = before[:2]
     change = after[0] - theta
     index = _index(index, change)
 
     def at(v: Any) -> str:
+        v = np.reshape(v, theta.shape) if np.size(v) == theta.size else v
         return str(np.broadcast_to(v, theta.shape)[index])
 
     rows = {"g": at(g)}

@@ -20,7 +20,7 @@ from tinygrad_edu.arrays import Array
 from tinygrad_edu.tensor import Tensor
 
 BLOCK = 65_536  # numbers of a vector at a time: the few blocks an update needs stay in the cache
-THREADED = 1_000_000  # from this size on, threads gain more than it costs to start them
+THREADED = 2_000_000  # from this size on, several threads are quicker (see docs/decisions.md)
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = min(CPUS, 8)  # more would only wait for memory
 
@@ -102,7 +102,9 @@ class Part:
             return [self.parameter(i) for i in tensors if i not in missing]
         if not missing and self.size <= BLOCK:
             return [self.vectors]
-        blocks = _blocks(self.arena.runs(missing))
+        # threads take turns at Python itself, so with longer blocks they wait less for one another
+        size = BLOCK if THREADS == 1 or self.size < THREADED else 2 * BLOCK
+        blocks = _blocks(self.arena.runs(missing), size)
         return [tuple([v[block] for v in self.vectors]) for block in blocks]
 
     # What a step finds is kept, for `explain_step` and for a step that fails: all of it if that is
@@ -160,34 +162,35 @@ def _copied(piece: Piece) -> Piece:
     return tuple([v.copy() for v in piece])
 
 
-def _blocks(runs: list[slice]) -> Iterator[slice]:
+def _blocks(runs: list[slice], size: int) -> Iterator[slice]:
     for run in runs:
-        for start in range(run.start, run.stop, BLOCK):
-            yield slice(start, min(start + BLOCK, run.stop))
+        for start in range(run.start, run.stop, size):
+            yield slice(start, min(start + size, run.stop))
 
 
 def for_each(pieces: list[Piece], update: Callable[[Piece, float], Any], scale: float) -> None:
-    """Update all pieces; by several threads, each a share, if there is enough to do."""
+    """Update all pieces; with several threads, if there is enough to do."""
     if len(pieces) == 1 or THREADS == 1 or sum(p[0].size for p in pieces) < THREADED:
         for piece in pieces:
             update(piece, scale)
         return
+    todo = iter(pieces)  # shared: who is free takes the next, so nobody waits for a slow one
     errors: list[BaseException] = []
 
-    def share(first: int) -> None:
+    def work() -> None:
         try:
-            for piece in pieces[first::THREADS]:
+            for piece in todo:
                 update(piece, scale)
         except BaseException as error:
             errors.append(error)
 
     threads = [  # each in a copy of this thread's context: np.errstate holds there, too
-        threading.Thread(target=contextvars.copy_context().run, args=(share, i))
-        for i in range(1, THREADS)
+        threading.Thread(target=contextvars.copy_context().run, args=(work,))
+        for _ in range(THREADS - 1)
     ]
     for thread in threads:
         thread.start()
-    share(0)
+    work()
     for thread in threads:
         _join(thread, errors)
     if errors:
