@@ -24,7 +24,10 @@ def ratios(script: str) -> list[tuple[float, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("script", "lines"), [("training_step.py", 2), ("import_time.py", 1)])
+@pytest.mark.parametrize(
+    ("script", "lines"),
+    [("training_step.py", 2), ("import_time.py", 1), ("optimizer_step.py", 7)],
+)
 def test_no_ratio_is_twice_its_bar(script: str, lines: int) -> None:
     measured = ratios(script)
     assert len(measured) == lines

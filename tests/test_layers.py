@@ -718,6 +718,7 @@ def test_a_copy_of_a_trained_model_leaves_its_optimizer_behind():
         optimizers.SGD(twin)  # free to be given to another
         optimizer.step()
         assert bits(twin) == before
+        optimizer.zero_grad()
         model(drawn(3, 2)).sum().backward()
 
 

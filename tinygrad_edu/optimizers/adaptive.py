@@ -206,12 +206,13 @@ class Adam(Optimizer):
         return {name: np.zeros_like(theta) for name in names}
 
     def corrections(self) -> dict[str, float]:
-        return {"correction": math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)}
+        t = self.t
+        return {"correction": math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)}
 
     def update(self, theta: Array, g: Array, *state: Array) -> None:
         m, v = state[:2]
-        # The formula, with every result in the one array x: so a block of each array fits the cache.
-        # Written as it stands above, a step on two million parameters takes a sixth longer.
+        # The formula, with every result in the one array x, so that a block of each array fits the
+        # cache. Written as it stands above, a step on two million parameters takes a sixth longer.
         x = (1 - self.beta_1) * g
         m *= self.beta_1
         m += x

@@ -24,9 +24,8 @@ def squares(plan: list[Work]) -> float:
     total = 0.0
     for _, part, missing in plan:
         g = part.arena.grad
-        runs = [g[run] for run in part.arena.runs(missing)] if missing else [g]
-        for g in runs:
-            total += float(np.vdot(g, g))  # as dot, but an overflow is no warning: it is looked at
+        for v in [g[run] for run in part.arena.runs(missing)] if missing else (g,):
+            total += float(np.vdot(v, v))  # as dot, but an overflow is no warning: it is looked at
     return total
 
 

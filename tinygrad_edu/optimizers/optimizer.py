@@ -12,7 +12,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -36,7 +35,7 @@ from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Optimizer"]
 
-HOME = str(Path(__file__).parents[1]) + os.sep  # of this library
+HOME = os.path.dirname(os.path.dirname(__file__)) + os.sep  # of this library
 
 
 class Group(NamedTuple):
@@ -166,7 +165,11 @@ class Optimizer:
         before = [part.keep(rule.__dict__, scale, missing) for rule, part, missing in plan]
         try:
             for rule, part, missing in plan:
-                for_each(part.pieces(missing), rule._update, scale)
+                pieces = part.pieces(missing)
+                if len(pieces) == 1:
+                    rule._update(pieces[0], scale)
+                else:
+                    for_each(pieces, rule._update, scale)
         except BaseException:  # an error in a formula, or Ctrl-C
             for (_, part, _), kept in zip(plan, before, strict=True):
                 part.go_back(kept)

@@ -151,11 +151,11 @@ def _copy_of(*content: Any) -> Part:
 def _keep_freed_memory() -> None:
     """Let the C library keep what a block's arrays used for those of the next block.
 
-    glibc gives freed memory back to the system at once, to fetch it again page by page, until it
-    has seen one larger array come and go. Until then a step of Adam on 20 million parameters
-    took twice as long (docs/decisions.md).
+    glibc gives freed memory back to the system, to fetch it again page by page, until it has seen
+    one larger array come and go; 32 MB are the most it learns from. Until then a step of Adam on 20
+    million parameters took twice as long (docs/decisions.md).
     """
-    np.empty(2**24, np.uint8)
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def _copied(piece: Piece) -> Piece:
