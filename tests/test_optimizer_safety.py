@@ -1119,6 +1119,21 @@ def here():
     return __file__, inspect.currentframe().f_back.f_lineno
 
 
+@pytest.mark.filterwarnings("ignore:.*no gradient")
+@pytest.mark.parametrize("size", [100.0, 1e30], ids=str)
+def test_what_a_missing_gradient_has_left_behind_does_not_count_for_the_norm(size):
+    a, b, c = leaf([0.0, 0.0]), leaf([0.0]), leaf([0.0], "float64")
+    optimizer = SGD([a, b, c], lr=0.0, clipnorm=1.0)
+    a.grad, b.grad, c.grad = np.ones(2), np.full(1, size), np.full(1, size)
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.lr = 1.0
+    a.grad = np.array([3.0, 4.0]) * size
+    optimizer.step()
+    np.testing.assert_allclose(a.data, [-0.6, -0.8], rtol=1e-6)
+    assert b.item() == c.item() == 0
+
+
 @every
 def test_a_missing_gradient_is_said_once_at_the_callers_line_and_all_its_bytes_are_kept(kind):
     a, b = leaf(drawn((2, 2), 0), name="a"), leaf(drawn((3, 2), 1), name="b")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tests.trajectories import ARRAYS, CASES, LIBRARIES, loss_of, recorded, steps_of
+from tests.trajectories import ARRAYS, CASES, LIBRARIES, leaf, loss_of, recorded, steps_of
 from tinygrad_edu import optimizers
 from tinygrad_edu.optimizers import LAMB, AdaBelief, Lion, Muon, Yogi
 
@@ -127,3 +127,17 @@ def test_tied_parameters_walk_as_one_of_the_summed_gradient():
             one.minimize(lambda: (tied * tied).sum() + (tied * 3.0).sum())  # noqa: B023
             other.minimize(lambda: (alone * alone + alone * 3.0).sum())  # noqa: B023
         np.testing.assert_array_equal(tied.data, alone.data, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "AdamW", "RAdam", "Rprop"])
+def test_stacks_of_matrices_and_a_large_rate_walk_as_in_pytorch(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    rng = np.random.default_rng(0)
+    start, slopes = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((12, 2, 3, 4, 5))
+    p, theirs = leaf(start), torch.nn.Parameter(torch.tensor(start))
+    one = getattr(optimizers, name)(p, lr=0.7)
+    other = getattr(torch.optim, name)([theirs], lr=0.7)
+    for slope in slopes:  # Adafactor takes 1 / sqrt(t) for the rate from the third on
+        p.grad, theirs.grad = slope, torch.tensor(slope)
+        one.step(), other.step()
+        np.testing.assert_allclose(p.data, theirs.detach().numpy(), rtol=1e-11, atol=1e-13)
