@@ -364,7 +364,7 @@ def test_the_formula_follows_a_rate_that_is_changed(rule):
 
 
 @pytest.mark.parametrize("rule", [r for r, (cls, _) in RULES.items() if cls is not Muon])
-@pytest.mark.parametrize("shape", [(), (4,), (2, 3, 4), (1,)], ids=str)
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3, 4), (1,), (1, 3), (3, 1)], ids=str)
 def test_the_formula_is_true_for_any_shape(rule, shape):
     check(made(rule, leaf(drawn(shape, 0))))
 
@@ -639,6 +639,27 @@ def test_parameters_of_groups_and_dtypes_are_explained_by_their_own_settings(rul
             after = {"theta": p.data, **state_of(optimizer, i)}
             check_true(shown, found[i], after, p, (1, 0))
             assert shown.before("rate") == (rate_of(k) if p is c or p is d else 0.03)
+
+
+NOTED = {
+    "sgd": "", "momentum": "velocity", "adagrad": "a", "adadelta": "a d u", "rmsprop": "a",
+    "amsgrad": "correction m v v_max", "adamax": "correction m u",
+    "nadam": "mu mu_next product m v ahead", "adamw": "correction m v", "radam": "rho r m v",
+    "adabelief": "correction m s", "yogi": "correction m v", "lion": "m u",
+    "rprop": "previous size", "lamb": "m v u ratio", "muon": "b scale O",
+    "adafactor": "w rows columns alpha v u rms(u)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", NOTED)
+def test_everything_that_a_rule_has_computed_on_the_way_is_shown(rule):
+    w = leaf(drawn((2, 2), 0))
+    optimizer = made(rule, w)
+    w.grad = gradient((2, 2), 0, 0)
+    optimizer.step()
+    names = ["g", "rate", *NOTED[rule].split(), "theta", "change", "effective rate"]
+    rows = Explained(optimizer.explain_step(w)).rows
+    assert list(rows) == names
 
 
 @pytest.mark.parametrize(("shape", "names"), [((4,), ["v"]), ((2, 2), ["rows", "columns"])])

@@ -10,6 +10,7 @@ import json
 import math
 import pickle
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import ops
 from tinygrad_edu.optimizers import SGD, second_order
-from tinygrad_edu.optimizers.line_search import Point, strong_wolfe
+from tinygrad_edu.optimizers.line_search import Point, off_the_ends, strong_wolfe
 from tinygrad_edu.optimizers.second_order import LBFGS, Pair, direction
 
 DATA = Path(__file__).parent / "data"
@@ -164,6 +165,26 @@ def test_the_two_loops_are_the_matrix_that_bfgs_writes_down():
     np.testing.assert_allclose(direction(newest.y, pairs), -newest.s, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("s", "y", "kept"),
+    [
+        (1.0, 1.0, True),
+        (1.0, -1.0, False),
+        (1.0, 0.0, False),
+        (0.0, 1.0, False),
+        (1.0, 1.5e-10, True),
+        (1.0, 1e-10, False),
+        (1e20, 1e-25, False),  # in float32, y y is 0,
+        (1e-25, 1e20, False),  # y y is inf,
+        (1e38, 1e10, False),  # and s y is inf
+    ],
+)
+def test_a_pair_is_one_where_the_ground_bends_upwards(s, y, kept):
+    dtype = "float32" if kept is False and max(s, y) > 1 else "float64"
+    pair = Pair.of(np.array([s], dtype), np.array([y], dtype))
+    assert pair.bent_upwards is kept
+
+
 def test_without_a_history_the_way_is_straight_down():
     g = np.array([3.0, -4.0])
     assert direction(g, ()).tolist() == [-3.0, 4.0] and g.tolist() == [3.0, -4.0]
@@ -199,8 +220,15 @@ def wave(a, w, b, c):
 
 def scripted(heights, slopes):
     """What is found where, whatever t: first one thing, then the next."""
-    found = zip(heights, slopes, strict=True)
-    return lambda t: (0.0, -1.0) if t == 0 else next(found)
+    script = []
+
+    def f(t):
+        if t == 0:
+            script[:] = zip(heights, slopes, strict=True)
+            return 0.0, -1.0
+        return script.pop(0)
+
+    return f
 
 
 def searched(f, t, trials=20, reach=1.0):
@@ -240,6 +268,16 @@ LINES = {  # f, where the search begins, how many trials, and all t that PyTorch
     "not good before": (polynomial(0, -1, 0.5), 0.0999, 20, [0.0999, 0.999]),
     "far too far": (polynomial(0, -1, 0.5), 25.0, 20, [25.0, 1.0]),
     "down for ever": (polynomial(0, -1), 1.0, 4, [1.0, 10.0, 100.0, 1000.0, 10000.0]),
+    "just low enough": (scripted([-1e-4], [0.0]), 1.0, 20, [1.0]),
+    "just not low enough": (
+        scripted([-0.99e-4, -1.0], [0.0, 0.0]), 1.0, 20, [1.0, 0.333399346404],
+    ),
+    "just flat enough": (scripted([-1.0], [0.9]), 1.0, 20, [1.0]),
+    "just not flat enough": (scripted([-1.0, -2.0], [0.91, 0.0]), 1.0, 20, [1.0, 0.867778074087]),
+    "lower than an end, and too high": (
+        scripted([2.0, -5e-6, -1.0], [2.0, 0.0, 0.0]), 1.0, 20,
+        [1.0, 0.0893163974770, 0.0297754661989],
+    ),
     "no trials, higher": (polynomial(0, -1, 0.5), 2.5, 0, [2.5]),
     "no trials, lower": (polynomial(0, -1, 0.5), 0.01, 0, [0.01]),
     # By the cubic, the lowest place lies behind, where the search has been: it goes on by 1 %.
@@ -276,7 +314,7 @@ each_line = pytest.mark.parametrize(("f", "t", "trials", "tried"), LINES.values(
 def test_the_search_looks_where_pytorch_looked(f, t, trials, tried):
     point, found = searched(f, t, trials)
     assert found == pytest.approx(tried, rel=1e-9)
-    assert point.t == (0 if f(found[-1])[0] > 0 else found[-1])
+    assert point.t == (found[-1] if point.f < 0 else 0)
 
 
 @each_line
@@ -296,10 +334,11 @@ def test_on_any_wave_the_search_looks_where_pytorch_looks():
 
 def test_whatever_it_finds_the_search_decides_as_pytorch_does():
     rng = np.random.default_rng(0)
+    heights = [-3, -2, -1, -1e-3, -1.5e-4, -7e-5, -1e-5, 0, 1]
     slopes = [-2, -1, -0.95, -0.9, -0.5, 0, 0.5, 0.9, 0.95, 2]
     compared = 0
     for _ in range(2000):
-        script = rng.integers(-3, 2, 12).astype(float), rng.choice(slopes, 12)
+        script = rng.choice(heights, 12), rng.choice(slopes, 12)
         t, trials = float(rng.choice([0.1, 1, 3])), int(rng.integers(0, 11))
         best, theirs = searched_by_torch(scripted(*script), t, trials)
         if math.isnan(sum(theirs)):
@@ -330,6 +369,23 @@ def test_around_a_kink_the_search_ends_when_no_number_would_move_by_1e_minus_9()
         assert len(tried) < 200 and abs(point.t - 0.3) * reach < 1e-9
         closest = sorted(abs(t - 0.3) for t in tried)[-1]
         assert closest > 0
+
+
+def test_ends_that_are_exactly_1e_minus_9_apart_are_two_points_yet():
+    for reach, looks in ((1e-9, 2), (0.99e-9, 1)):
+        _, tried = searched(scripted([1.0, -1.0], [1.0, 0.0]), 1.0, reach=reach)
+        assert len(tried) == looks
+
+
+def test_a_tenth_of_the_way_is_far_enough_from_an_end():
+    for slow in (False, True):
+        assert off_the_ends(0.1, 0.0, 1.0, slow) == (0.1, False)
+        assert off_the_ends(0.5, 0.0, 1.0, slow) == (0.5, False)
+    for t, moved in ((0.09, 0.1), (0.91, 0.9)):
+        assert off_the_ends(t, 0.0, 1.0, False) == (t, True)
+        assert off_the_ends(t, 0.0, 1.0, True) == (moved, False)
+    for t, moved in ((0.0, 0.1), (1.0, 0.9)):  # where an end is, there has been a look already
+        assert off_the_ends(t, 0.0, 1.0, False) == (moved, False)
 
 
 def test_a_straight_line_is_followed_ten_times_as_far_and_warns_of_nothing():
@@ -466,6 +522,21 @@ def test_the_settings_end_a_step():
     flat.grad = None
     rosenbrock(flat).backward()
     assert 1e-5 < np.abs(flat.grad).max() <= 0.5
+
+
+def moves_of(slope, **settings):
+    """The moves along a straight line, where the first is of size 1 at most, and others are not."""
+    x = leaf([0.0])
+    optimizer = LBFGS(x, line_search_fn=None, max_iter=3, max_eval=9, **settings)
+    optimizer.minimize(lambda: (slope * x).sum())
+    return x.item(), optimizer.state_dict()["k"]
+
+
+def test_a_move_of_exactly_the_tolerance_is_the_last_but_such_a_change_of_the_loss_is_not():
+    assert moves_of(4.0, tolerance_change=0.5) == (-9.0, 3)
+    assert moves_of(4.0, tolerance_change=1.0) == (-1.0, 1)
+    assert moves_of(0.25, tolerance_change=0.0625) == (-0.75, 3)  # the loss changes by 1/16
+    assert moves_of(0.25, tolerance_change=0.0626) == (0.0, 1)  # the slope along d is -1/16
 
 
 def test_a_gradient_of_exactly_the_tolerance_is_flat_enough():
@@ -649,9 +720,12 @@ def test_a_bad_beginning_is_ignored_on_request_and_the_next_step_goes_on(bad, me
     x, optimizer, loss = valley(max_iter=3, nonfinite="ignore", line_search_fn=search, lr=0.1)
     optimizer.minimize(loss)
     before = x.tolist()
+    memory, too_large = optimizer.state_dict()["s"], "too large" in message
     with np.errstate(all="ignore"):
         optimizer.minimize(lambda: bad(x))
     assert optimizer.iterations == 2 and optimizer.skipped == 0 and np.isfinite(x.data).all()
+    assert too_large or (x.tolist() == before and (optimizer.state_dict()["s"] == memory).all())
+    assert (optimizer.state_dict()["k"] == 3) is not too_large
     before = x.tolist()
     optimizer.minimize(loss)
     assert np.isfinite(x.data).all() and x.tolist() != before
@@ -782,6 +856,52 @@ def test_an_interrupted_step_goes_back_to_where_the_iteration_began(error, searc
     assert optimizer.iterations == 2
 
 
+class Interrupting:
+    """Interrupts what `_iterate` does itself, at the line that is the n-th to be run."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self, frame, event, argument):
+        if frame.f_code is LBFGS._iterate.__code__:
+            if event == "line":
+                self.left -= 1
+            if self.left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return self
+        return None
+
+
+@np.errstate()  # an interruption on the way out of errstate itself leaves it in force
+def test_an_iteration_interrupted_at_any_line_is_done_or_has_never_begun():
+    _, optimizer, loss = valley(max_iter=1)
+    for _ in range(3):
+        optimizer.minimize(loss)
+    twin = copy.deepcopy(optimizer)
+    (y,) = twin.parameters()
+    twin.minimize(lambda: rosenbrock(y))
+    begun, done = state_of(optimizer), state_of(twin)
+    counts = ("iterations", "evaluations")  # of steps that came to their end
+    traced, found = sys.gettrace(), []
+    for n in range(100):
+        one = copy.deepcopy(optimizer)
+        (z,) = one.parameters()
+        sys.settrace(Interrupting(n))
+        try:
+            one.minimize(lambda: rosenbrock(z))  # noqa: B023
+            break
+        except KeyboardInterrupt:
+            numbers, state = state_of(one)
+        finally:
+            sys.settrace(traced)
+        wanted = begun if numbers == begun[0] else done
+        assert numbers == wanted[0], n
+        assert all(state[key] == wanted[1][key] for key in state if key not in counts), n
+        found.append(wanted is done)
+    assert n > 10 and not found[0] and found[-1] and found == sorted(found)
+
+
 def test_a_run_that_was_interrupted_goes_on_as_if_nothing_had_been():
     x, optimizer, loss = valley(max_iter=1)
     y, other, same_loss = valley(max_iter=1)
@@ -839,12 +959,15 @@ def test_what_is_saved_has_plain_names_and_shapes():
 def test_what_is_saved_is_a_copy_and_so_is_what_is_loaded():
     _, optimizer, loss = valley(max_iter=3)
     optimizer.minimize(loss)
-    before, state = state_of(optimizer), optimizer.state_dict()
-    optimizer.load_state_dict(state)
-    for v in state.values():
-        if isinstance(v, np.ndarray):
-            v += 1
-    assert state_of(optimizer) == before
+    before = state_of(optimizer)
+    for how in ("saved", "loaded"):
+        state = optimizer.state_dict()
+        if how == "loaded":
+            optimizer.load_state_dict(state)
+        for v in state.values():
+            if isinstance(v, np.ndarray):
+                v += 1
+        assert state_of(optimizer) == before, how
 
 
 def test_a_state_of_plain_lists_and_whole_floats_is_as_good():
@@ -1039,6 +1162,14 @@ def test_an_explained_step_can_be_computed_again_from_what_is_printed(search, in
         assert "iteration 5" not in rows
 
 
+def test_what_is_explained_is_the_step_as_it_was():
+    x, optimizer, loss = valley(max_iter=2)
+    optimizer.minimize(loss)
+    text = optimizer.explain_step(x, 0)
+    x.data = [5.0, 5.0]
+    assert optimizer.explain_step(x, 0) == text
+
+
 def test_a_step_that_did_nothing_is_explained_as_such():
     x = leaf(0.0, name="x")
     optimizer = LBFGS(x)
@@ -1049,7 +1180,7 @@ def test_a_step_that_did_nothing_is_explained_as_such():
 
 
 def test_of_large_parameters_only_so_many_directions_are_kept():
-    a, b = leaf(np.linspace(-1, 1, 30_000), name="a"), leaf([2.0])
+    a, b = leaf(np.linspace(-1, 1, 32_767), name="a"), leaf([2.0])  # 3 times 32,768 is too much
     optimizer = LBFGS([a, b], max_iter=3, max_eval=30, lr=0.1, tolerance_change=0)
     optimizer.minimize(lambda: (a**4).sum() + (b**4).sum())
     rows = rows_of(optimizer.explain_step(b, 0))
@@ -1158,7 +1289,13 @@ def test_a_closure_that_returns_no_loss_is_told_so(returned):
     assert state_of(optimizer) == before
 
 
+def test_it_has_no_update_that_takes_one_gradient():
+    with pytest.raises(NotImplementedError, match=r"LBFGS: one gradient is not enough; use step"):
+        LBFGS().update(np.zeros(1), np.ones(1))
+
+
 def test_an_unbound_optimizer_says_so():
+    assert LBFGS().state_dict()["s"].shape == LBFGS().state_dict()["g"].shape == (0,)
     with pytest.raises(RuntimeError, match="LBFGS: no parameters yet; .*bind"):
         LBFGS().step(lambda: 0.0)
     with pytest.raises(RuntimeError, match="LBFGS: no parameters yet"):
@@ -1231,3 +1368,20 @@ def test_a_small_network_is_trained_in_a_few_steps():
     optimizer = LBFGS(model)
     losses = [optimizer.minimize(lambda: ((model(X) - Y) ** 2).mean()).item() for _ in range(15)]
     assert losses[-1] < 0.02 * losses[0]
+
+
+@pytest.mark.parametrize(("y", "counts"), [(1.01e-10, True), (1e-10, False), (0.99e-10, False)])
+def test_a_pair_counts_from_ten_digits_below_one_on(y, counts):
+    assert Pair.of(np.array([1.0]), np.array([y])).bent_upwards is counts
+
+
+def test_all_that_is_saved_is_a_copy():
+    w = tg.Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    optimizer = LBFGS(w, max_iter=3)
+    optimizer.minimize(lambda: (w**4).sum())
+    before = {name: np.array(x) for name, x in optimizer.state_dict().items()}
+    for x in optimizer.state_dict().values():
+        if isinstance(x, np.ndarray):
+            x += 1
+    for name, x in optimizer.state_dict().items():
+        np.testing.assert_array_equal(x, before[name], err_msg=name)

@@ -672,6 +672,16 @@ def test_settings_that_do_not_go_together_or_do_not_exist_are_refused(cls, setti
         cls(**settings)
 
 
+@pytest.mark.parametrize("count", [3, 3.0, np.int64(3), np.float32(3)], ids=repr)
+def test_a_count_may_be_any_whole_number(count):
+    w, other = (leaf(drawn((2, 3), 0)) for _ in range(2))
+    optimizer, plain = Muon(w, ns_steps=count), Muon(other, ns_steps=3)
+    assert optimizer.get_config() == plain.get_config() and type(optimizer.ns_steps) is int
+    give([w]), give([other])
+    optimizer.step(), plain.step()
+    assert numbers_of(optimizer) == numbers_of(plain)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("given", [{}, {"epsilon": 1e-320}], ids=["default", "tiny"])
@@ -938,6 +948,15 @@ def test_the_error_names_the_parameter_the_place_and_what_to_do():
     w.grad[1, 2], b.grad[1] = 0, -math.inf
     with pytest.raises(FloatingPointError, match=r"bias \(shape \(2,\)\) has -inf at \[1\]"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_of_several_gradients_too_large_the_largest_is_blamed(place):
+    parameters = [leaf([1.0], name=f"w{i}") for i in range(3)]
+    for i, p in enumerate(parameters):
+        p.grad = np.array([1e30 if i == place else 10.0**i * 1e25])
+    with pytest.raises(FloatingPointError, match=rf"the gradient of w{place} .* reaches 1e\+30"):
+        Adam(parameters).step()
 
 
 @pytest.mark.filterwarnings("ignore:.*no gradient")

@@ -9,8 +9,8 @@ Read the source in this order:
     derivatives.py   functions of functions: grad, jacobian, hessian
     checking.py      is a gradient right? ask the definition
     initializers.py  how weights begin
-    layers.py        parameters, and what is done with them
-    losses.py        how wrong, as one number
+    layers/          parameters, and what is done with them
+    losses/          how wrong, as one number
     arena.py         many parameters as one vector
     optimizers/      how to walk downhill
     schedules.py     how the learning rate changes

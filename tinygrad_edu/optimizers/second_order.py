@@ -52,7 +52,7 @@ class LBFGS(Optimizer):
     A step is up to `max_iter` such iterations, and begins none after `max_eval` calls of the
     closure (None: 5/4 of max_iter). It also ends when no number moves by more than
     `tolerance_change`, or the loss changes by less. A point with nan or inf counts as infinitely
-    high, so no step ends there. For whole batches: the noise of small ones looks like curvature.
+    high: it comes back from there. For whole batches: the noise of small ones looks like curvature.
     All parameters are one vector of one dtype, without groups.
 
     Source: Liu & Nocedal 1989; Nocedal & Wright 2006, algorithms 7.4, 3.5 and 3.6; exact to
@@ -194,12 +194,13 @@ class LBFGS(Optimizer):
     def _descend(self, ground: Ground, here: Point) -> tuple[Point, list[Move]]:
         """Iterate until it is flat or goes down no more; gives the end, and the moves."""
         moves: list[Move] = []
-        while len(moves) < self.max_iter and self.tolerance_grad < largest(here.g) < math.inf:
+        while self.tolerance_grad < largest(here.g) < math.inf and math.isfinite(here.f):
             before, last = here, len(moves) == self.max_iter - 1
             here, d = self._iterate(ground, here, self.max_eval - ground.looks, last)
             moves.append((here.t, d if (len(moves) + 1) * d.size <= BLOCK else None))
             if (
-                ground.looks >= self.max_eval
+                last
+                or ground.looks >= self.max_eval
                 or largest(self._memory.s) <= self.tolerance_change
                 or abs(here.f - before.f) < self.tolerance_change
             ):
@@ -230,7 +231,7 @@ class LBFGS(Optimizer):
 
     def _goal(self, look: Look, start: Point, reach: float, left: int, last: bool) -> Point:
         """The point to go to; the start, if the line leads nowhere."""
-        if not (math.isfinite(start.f) and -math.inf < start.slope <= -self.tolerance_change):
+        if start.slope > -self.tolerance_change:
             return start
         t = self.rate
         if self._memory.k == 0:  # nothing is known of the ground yet
@@ -436,8 +437,7 @@ class Ground:
         if self.looks == 0:
             self.loss = loss
         self.looks += 1
-        missing, tensors = self.gather(), enumerate(self.arena.tensors)
-        self.still = [i for i, t in tensors if i in missing or not t.requires_grad]
+        self.still = self.gather()
         return Point(0.0, float(f.item()), self.held(self.arena.grad.copy()), math.nan)
 
     def at(self, x: Array, d: Array, t: float) -> Point:

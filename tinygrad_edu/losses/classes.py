@@ -1,48 +1,21 @@
-"""Losses: how wrong, as one number.
-
-Every loss is a function `(prediction, target, reduction="mean")`. Two shapes that would broadcast
-against each other are refused: (8,) against (8, 1) would quietly compare all with all.
-"""
+"""Losses of classes: how improbable the truth seemed."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.losses.shared import Target, paired, reduced
 from tinygrad_edu.ops.neural import wished
 from tinygrad_edu.tensor import Tensor, plain
 
-__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "get", "mean_squared_error"]
+__all__ = ["binary_cross_entropy_with_logits", "cross_entropy"]
 
 _SOFTMAX = ops.OPS["softmax"].op  # type: ignore[attr-defined]
-
-Target = Any  # a Tensor, an array or a list of numbers
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def mean_squared_error(prediction: Tensor, target: Target, reduction: str = "mean") -> Tensor:
-    """The mean of (prediction - target)^2; both of one shape.
-
-    >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
-    Tensor(2.)
-    """
-    target = _paired("mean_squared_error", prediction, target)
-    difference = prediction - target
-    loss = _reduced("mean_squared_error", difference * difference, reduction)
-    if np.isnan(loss.data).any() and np.isnan(plain(target)).any():  # looked for only then
-        where = np.argwhere(np.isnan(plain(target)))[0].tolist()
-        raise ValueError(f"mean_squared_error: target is nan at {where}; clean the data first.")
-    return loss
-
-
-# ---------------------------------------------------------------- classes
 
 
 def cross_entropy(
@@ -86,7 +59,7 @@ def cross_entropy(
     log_p = ops.where(share == 0, 0, ops.log_softmax(prediction))  # 0 log 0 is 0
     each = -(log_p * share).sum(axis=-1)
     if reduction != "mean":
-        return _reduced("cross_entropy", each, reduction)
+        return reduced("cross_entropy", each, reduction)
     if not labels:
         return each.mean()
     counted = np.ones_like(target, dtype=bool) if ignore_index is None else target != ignore_index
@@ -127,7 +100,7 @@ def binary_cross_entropy_with_logits(
     0.0
     """
     name = "binary_cross_entropy_with_logits"
-    y = _paired(name, prediction, target)
+    y = paired(name, prediction, target)
     values = plain(y)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         bad = np.flatnonzero(~((values >= 0) & (values <= 1)))[0]
@@ -142,34 +115,7 @@ def binary_cross_entropy_with_logits(
     of_ones, of_zeros = ops.softplus(-prediction), ops.softplus(prediction)
     of_ones = ops.where(np.isinf(of_ones.data) & (values == 0), 0, of_ones)  # 0 inf is 0
     of_zeros = ops.where(np.isinf(of_zeros.data) & (values == 1), 0, of_zeros)
-    return _reduced(name, of_ones * (y * factor) + of_zeros * (1 - y), reduction)
-
-
-# ---------------------------------------------------------------- what they share
-
-
-def _paired(name: str, prediction: Tensor, target: Target) -> Any:
-    """The target in the prediction's dtype, after a look at both shapes."""
-    if not isinstance(target, Tensor):
-        target = np.asarray(target, dtype=np.asarray(plain(prediction)).dtype)
-    if np.shape(target) != np.shape(prediction):
-        raise ValueError(
-            f"{name}: prediction has shape {np.shape(prediction)}, target {np.shape(target)}; they "
-            "must be equal. Reshape one, for instance prediction.squeeze(-1) or target[:, None]."
-        )
-    return target
-
-
-def _reduced(name: str, each: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return each
-    if reduction == "sum":
-        return each.sum()
-    if reduction != "mean":
-        raise ValueError(f"{name}: reduction={reduction!r}; it is 'mean', 'sum' or 'none'.")
-    if each.size == 0:
-        raise ValueError(f"{name}: the mean of a loss of shape {each.shape}: the batch is empty.")
-    return each.mean()
+    return reduced(name, of_ones * (y * factor) + of_zeros * (1 - y), reduction)
 
 
 def _warn_of_softmax() -> None:
@@ -177,26 +123,3 @@ def _warn_of_softmax() -> None:
         "cross_entropy takes logits and applies softmax itself; drop the softmax before it.",
         stacklevel=3,
     )
-
-
-_BY_NAME: dict[str, Callable[..., Tensor]] = {
-    "mse": mean_squared_error,
-    "mean_squared_error": mean_squared_error,
-    "cross_entropy": cross_entropy,
-    "categorical_crossentropy": cross_entropy,
-    "sparse_categorical_crossentropy": cross_entropy,
-    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
-}
-
-
-def get(name: str | Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The loss of that name, Keras's names included; a function is passed on.
-
-    >>> get("mse") is mean_squared_error
-    True
-    """
-    if callable(name):
-        return name
-    if name not in _BY_NAME:
-        raise ValueError(f"losses: there is no {name!r}; there are {', '.join(_BY_NAME)}.")
-    return _BY_NAME[name]
