@@ -40,9 +40,29 @@ FUSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[int, 
         ((4, 3),),
     ),
     "normalize": (
-        lambda x: ops.normalize(x, 1, 0.1),
+        lambda x: ops.normalize(x, axis=1, epsilon=0.1),
         lambda x: (x - x.mean(1, keepdims=True)) / ops.sqrt(x.var(1, keepdims=True) + 0.1),
         ((4, 3),),
+    ),
+    "normalize, scaled and shifted": (
+        lambda x, a, b: ops.normalize(x, a, b, 0, 0.1),
+        lambda x, a, b: a * ops.normalize(x, axis=0, epsilon=0.1) + b,
+        ((4, 3), (3,), (4, 1)),
+    ),
+    "layer_norm": (
+        lambda x, a, b: ops.layer_norm(x, a, b, epsilon=0.1),
+        lambda x, a, b: a * ops.normalize(x, epsilon=0.1) + b,
+        ((2, 4, 3), (3,), (3,)),
+    ),
+    "batch_norm": (
+        lambda x, a, b: ops.batch_norm(x, a, b, epsilon=0.1),
+        lambda x, a, b: a[:, None] * ops.normalize(x, axis=(0, 2), epsilon=0.1) + b[:, None],
+        ((4, 2, 3), (2,), (2,)),
+    ),
+    "rms_norm": (
+        lambda x, a: ops.rms_norm(x, a, epsilon=0.1),
+        lambda x, a: a * x / ops.sqrt((x * x).mean(-1, keepdims=True) + 0.1),
+        ((2, 4, 3), (3,)),
     ),
     "masked_softmax": (
         lambda x: ops.masked_softmax(x, np.tri(3, dtype=bool)),
@@ -53,6 +73,13 @@ FUSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[int, 
         ops.scaled_dot_product_attention,
         lambda q, k, v: ops.softmax(q @ k.swapaxes(-1, -2) / math.sqrt(3)) @ v,
         ((2, 4, 3), (2, 5, 3), (2, 5, 2)),
+    ),
+    "scaled_dot_product_attention with a mask": (
+        lambda q, k, v: ops.scaled_dot_product_attention(q, k, v, causal=True),
+        lambda q, k, v: (
+            ops.masked_softmax(q @ k.swapaxes(-1, -2) / math.sqrt(3), np.tri(4, dtype=bool)) @ v
+        ),
+        ((4, 3), (2, 1, 4, 3), (3, 4, 2)),
     ),
     "conv1d": (
         lambda x, w, b: ops.conv1d(x, w, b, stride=2),
@@ -298,12 +325,35 @@ def test_normalize_keeps_digits_far_from_0() -> None:
     np.testing.assert_allclose(ops.normalize(x, epsilon=0.0).data, np.array([-1, 0, 1]) * 1.5**0.5)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("norm", [ops.layer_norm, ops.rms_norm])
+def test_norms_in_every_precision(norm: Callable[..., Any], dtype: str) -> None:
+    x, a = drawn(5, 70, dtype=dtype), drawn(70, dtype=dtype)
+    z = norm(x, a)
+    (z * z).sum().backward()
+    fine, fine_a = (tg.Tensor(t.data.astype(float), requires_grad=True) for t in (x, a))
+    exact = norm(fine, fine_a)
+    (exact * exact).sum().backward()
+    assert z.dtype == x.grad.dtype == a.grad.dtype == dtype
+    few = 40 * float(np.finfo(dtype).eps)
+    for found, true in ((z.data, exact.data), (x.grad, fine.grad), (a.grad, fine_a.grad)):
+        np.testing.assert_allclose(found, true, rtol=0, atol=few * np.abs(true).max())
+
+
+def test_normalize_of_many_numbers_far_from_0() -> None:
+    noise = np.random.default_rng(0).standard_normal((3, 1000))
+    shifted = ops.normalize((noise + 1000).astype(np.float32)).data
+    np.testing.assert_allclose(shifted, ops.normalize(noise).data, atol=5e-4)
+
+
 def test_norms_refuse() -> None:
     x = drawn(4, 3)
     with pytest.raises(ValueError, match=r"layer_norm: x \(4, 3\), scale \(4,\): make the scale"):
         ops.layer_norm(x, tg.ones(4))
     with pytest.raises(ValueError, match=r"batch_norm: x \(4, 3\), shift \(1,\): make the shift"):
         ops.batch_norm(x, shift=tg.ones(1))
+    with pytest.raises(ValueError, match=r"rms_norm: x \(4, 3\), scale \(2,\): make the scale"):
+        ops.rms_norm(x, tg.ones(2))
     with pytest.raises(ValueError, match="layer_norm: axis"):
         ops.layer_norm(x, axis=2)
     with pytest.raises(ValueError, match="an empty batch has no mean"):
@@ -311,7 +361,9 @@ def test_norms_refuse() -> None:
 
 
 def test_norms_with_nothing_left_over() -> None:
-    assert ops.layer_norm(tg.ones(0, 3)).shape == (0, 3)
+    for norm in (ops.layer_norm, ops.rms_norm):
+        assert norm(tg.ones(0, 3)).shape == (0, 3)
+        assert norm(tg.ones(3, 0)).shape == (3, 0)
     assert ops.batch_norm(tg.Tensor([1.0, 2.0])).shape == (2,)
     assert ops.batch_norm(drawn(1, 3), shift=tg.ones(3)).data.tolist() == [[1.0, 1.0, 1.0]]
 
@@ -369,6 +421,20 @@ def test_attention_to_nothing_is_0_with_gradient_0() -> None:
     dq = tg.grad((z * z).sum(), q, create_graph=True)
     assert np.isfinite(tg.grad((dq * dq).sum(), q).data).all()
     assert ops.scaled_dot_product_attention(q, k[:0], v[:0], mask[:, :0]).data.sum() == 0
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf, 1e30])
+def test_attention_does_not_look_where_it_must_not(garbage: float) -> None:
+    q, k, v = drawn(2, 3), drawn(4, 3), drawn(4, 2)
+    expected = ops.scaled_dot_product_attention(q, k[:3], v[:3]).data
+    k = tg.Tensor(np.where(np.arange(4)[:, None] < 3, k.data, garbage))
+    seen = np.array([True, True, True, False])
+    with np.errstate(invalid="ignore"):  # q k^T adds inf and -inf
+        z = ops.scaled_dot_product_attention(q, k, v, seen)
+        scores = ops.masked_softmax(q @ k.mT, seen)
+    np.testing.assert_allclose(z.data, expected, rtol=1e-12)
+    assert (scores.data[:, 3] == 0).all()
+    assert np.isfinite(scores.data).all()
 
 
 def test_causal_attention_does_not_see_the_future() -> None:

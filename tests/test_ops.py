@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tests.op_rows import Row, elementwise, linalg, neural, reductions, shaping
+from tests.op_rows import Row, elementwise, linalg, neural, recurrent, reductions, shaping
 from tinygrad_edu import ops
+from tinygrad_edu.ops.reductions import total
 
 ROWS: list[Row] = [
-    *elementwise.ROWS, *reductions.ROWS, *shaping.ROWS, *linalg.ROWS, *neural.ROWS
+    *elementwise.ROWS, *reductions.ROWS, *shaping.ROWS, *linalg.ROWS, *neural.ROWS,
+    *recurrent.ROWS,
 ]  # fmt: skip
 WITH_RULE = {
     op.op.name: op.op
@@ -144,7 +146,7 @@ def test_docstring_is_the_maths(name: str) -> None:
     op = WITH_RULE[name]
     value, *clauses = re.split(r"\s{2,}|\n", op.formula)
     assert re.match(r"z(_\w+)? = \S", value)
-    named = [match for clause in clauses if (match := re.match(r"d([A-Za-z]+)(_i)? = \S", clause))]
+    named = [match for clause in clauses if (match := re.match(r"d(\w+?)(_i)? = \S", clause))]
     assert len(named) == len(clauses), f"{name}: {clauses}"
     arguments = list(inspect.signature(op.rule).parameters)
     for match in named:
@@ -167,3 +169,93 @@ def differentiable_arguments(name: str) -> list[str]:
                 if any(x is e for e in edges):
                     found.add("arrays" if "arrays" in names else names[i])
     return [n for n in names if n in found]
+
+
+# ---------------------------------------------------------------- the fast way is the slow way
+
+
+def test_total_is_the_sum_along_any_axes() -> None:
+    rng = np.random.default_rng(0)
+    for shape in [(2, 3, 4, 5), (2, 0, 4), (1, 3, 1), (7,), ()]:
+        x = rng.standard_normal(shape)
+        for picked in range(2 ** len(shape)):
+            axes = tuple(i for i in range(len(shape)) if picked >> i & 1)
+            found = total(x, axes)
+            expected = x.sum(axis=axes, keepdims=True)
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_softmax_of_near_numbers_is_that_of_far_ones(dtype: str) -> None:
+    """Beside a row that is far out, all rows are shifted by their largest number."""
+    x = (10 * np.random.default_rng(0).standard_normal((50, 7))).astype(dtype)
+    far = np.concatenate([x, np.full((1, 7), 250, dtype)])
+    near, shifted = ops.softmax(x).data, ops.softmax(far).data
+    few = 50 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(near, shifted[:-1], rtol=few, atol=np.finfo(dtype).tiny)
+    np.testing.assert_allclose(shifted[-1], np.full(7, 1 / 7), rtol=few)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "far"), [("float16", 12), ("float32", 100), ("float32", -110), ("float64", 800)]
+)
+def test_softmax_just_where_exp_leaves_the_numbers(dtype: str, far: float) -> None:
+    x = np.array([[far, far - 1]], dtype)
+    expected = ops.softmax(x - x[0, 0]).data
+    np.testing.assert_array_equal(ops.softmax(x).data, expected)
+    np.testing.assert_array_equal(ops.masked_softmax(x, [True, True]).data, expected)
+    mixed = ops.mixture(x, np.eye(2, dtype=dtype)).data
+    np.testing.assert_allclose(mixed, expected, rtol=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("row", [[math.inf, 1e4], [-math.inf, -math.inf], [math.nan, 0.0]])
+def test_softmax_of_nothing_to_compare_is_nan_without_a_warning(row: list[float]) -> None:
+    assert np.isnan(ops.softmax(np.array([row, [0.0, 1.0]])).data).any(axis=1).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 201), (5, 2, 300), (5, 0)])
+@pytest.mark.parametrize("index", [[0, 4, 0, -1, -5], [[1, 1], [2, 1]], 3, []])
+def test_scattered_rows_are_those_of_add_at(shape: tuple[int, ...], index: Any) -> None:
+    rows = np.array(index, dtype=int)
+    x = np.random.default_rng(0).standard_normal((*rows.shape, *shape[1:]), dtype=np.float32)
+    expected = np.zeros(shape, np.float32)
+    np.add.at(expected, (rows,), x)
+    np.testing.assert_array_equal(ops.scatter(x, (rows,), shape).data, expected)  # to the bit
+    np.add.at(expected, (rows,), -x)
+    np.add.at(expected, (rows,), 1.5)
+    one = np.array(1.5, np.float32)  # broadcasts, as in add.at
+    np.testing.assert_array_equal(ops.scatter(one, (rows,), shape).data, expected.round(1))
+
+
+@pytest.mark.parametrize("row", [5, -6])
+def test_scattered_rows_that_are_not_there(row: int) -> None:
+    with pytest.raises(IndexError, match=f"index {row} is out of bounds"):
+        ops.scatter(np.ones((2, 300)), (np.array([0, row]),), (5, 300))
+
+
+@pytest.mark.parametrize(("dtype", "units"), [("float64", 2), ("float32", 2), ("float16", 1)])
+def test_erf_is_that_of_the_standard_library(dtype: str, units: int) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([
+        np.linspace(-7, 7, 40_001),  # two blocks
+        rng.standard_normal(20_000) * 10.0 ** rng.uniform(-7, 0, 20_000),
+        [0.0, 5e-324, 1e-300, 27 / 32, 6.0, 1e300, math.inf, -math.inf],
+    ])  # fmt: skip
+    with np.errstate(over="ignore", under="ignore"):
+        x = x.astype(dtype)
+    true = np.array([math.erf(v) for v in x.tolist()])
+    found = ops.erf(x).data
+    assert found.dtype == dtype
+    last_place = np.spacing(np.abs(true).astype(dtype)).astype(float)
+    assert (np.abs(found.astype(float) - true) <= units * last_place).all()
+
+
+def test_erf_of_what_is_not_an_ordinary_number() -> None:
+    assert math.isnan(ops.erf(tg.Tensor(math.nan)).item())
+    assert math.copysign(1, ops.erf(tg.Tensor(-0.0)).item()) == -1
+    assert ops.erf(np.zeros((0, 3))).shape == (0, 3)
+    assert ops.erf(np.array([1, 2])).dtype == np.float64
+    assert ops.erf(np.float32(0.5)).shape == ()
+    apart = np.linspace(-3, 3, 24).reshape(4, 6).T[::2]
+    np.testing.assert_array_equal(ops.erf(apart).data, ops.erf(apart.copy()).data)

@@ -14,6 +14,7 @@ INSIDE = np.array([[-0.9, -0.3, 0.2], [0.05, 0.5, 0.85]])  # of (-1, 1)
 ABOVE_1 = np.array([[1.1, 2.0], [3.5, 10.0]])
 POSITIVE = np.array([[0.2, 1.0, 3.0], [0.5, 2.5, 10.0]])
 NEGATIVE = np.array([-3.0, -1.5, -0.2])
+BOTH_ERFS = np.array([-30.0, -6.1, -2.0, -0.85, -0.84, 0.0, 0.84, 0.85, 0.5, 1e-9, 5.9, 1e3])
 ANY = np.array([[-3.3, -0.7, 0.4], [1.7, 2.9, 7.1]])
 LARGE = np.array([-1e4, -700.0, -50.0, 50.0, 700.0, 1e4])
 
@@ -73,6 +74,11 @@ ROWS = [
     Row("arctan2", (NEGATIVE, (2, 3)), torch=_torch_of("arctan2")),
     *_pairs("hypot", _torch_of("hypot")),
     Row("erf", (ANY,), numpy=lambda x: np.vectorize(math.erf)(x), torch=_torch_of("erf")),
+    Row(
+        "erf", (BOTH_ERFS,),
+        numpy=lambda x: np.vectorize(math.erf)(x), torch=_torch_of("erf"),
+        note="on both sides of where one formula hands over to the other",
+    ),
     Row("erf", (INSIDE,), numpy=lambda x: np.vectorize(math.erf)(x), torch=_torch_of("erf")),
     *[
         Row(name, (ANY,), torch=_torch_of(name))

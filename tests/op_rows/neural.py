@@ -42,6 +42,10 @@ def normalized(x, axis, epsilon=1e-5):
     return (x - mean) / np.sqrt(variance + epsilon)
 
 
+def sized(x, axis, epsilon=1e-6):
+    return x / np.sqrt((x * x).mean(axis=axis, keepdims=True) + epsilon)
+
+
 def softmax(x, mask=True):
     e = np.where(mask, np.exp(np.where(mask, x, 0)), 0)
     total = e.sum(axis=-1, keepdims=True)
@@ -204,9 +208,26 @@ ROWS: list[Row] = [
     Row("embedding", ((5, 3),), lambda f, w: f([], w), lambda w: w[:0], note="no index"),
     # ------------------------------------------------------------ normalising
     Row("normalize", ((3, 4),), numpy=lambda x: normalized(x, -1), order=3),
-    Row("normalize", ((3, 4),), lambda f, x: f(x, 0), lambda x: normalized(x, 0)),
-    Row("normalize", ((2, 3, 2),), lambda f, x: f(x, (0, 2)), lambda x: normalized(x, (0, 2))),
-    Row("normalize", ((3,),), lambda f, x: f(x, -1, 1.0), lambda x: normalized(x, -1, 1.0)),
+    Row("normalize", ((3, 4),), lambda f, x: f(x, axis=0), lambda x: normalized(x, 0)),
+    Row("normalize", ((2, 3, 2),), lambda f, x: f(x, axis=(0, 2)), lambda x: normalized(x, (0, 2))),
+    Row("normalize", ((3,),), lambda f, x: f(x, epsilon=1.0), lambda x: normalized(x, -1, 1.0)),
+    Row(
+        "normalize", ((3, 4), (4,), (4,)),
+        lambda f, x, a, b: f(x, a, b),
+        lambda x, a, b: a * normalized(x, -1) + b,
+    ),
+    Row(
+        "normalize", ((2, 3, 2), (3, 1), (2, 1, 1)),
+        lambda f, x, a, b: f(x, a, b, axis=0),
+        lambda x, a, b: a * normalized(x, 0) + b,
+        note="scale and shift each along axes of their own",
+    ),
+    Row(
+        "normalize", ((2, 3, 2), (1, 1, 1)),
+        lambda f, x, b: f(x, shift=b, axis=1),
+        lambda x, b: normalized(x, 1) + b,
+        note="an axis in the middle",
+    ),
     Row(
         "layer_norm", ((3, 4), (4,), (4,)),
         numpy=lambda x, a, b: a * normalized(x, -1) + b,
@@ -225,6 +246,24 @@ ROWS: list[Row] = [
         note="an axis that is not the last",
     ),
     Row("layer_norm", ((3, 4),), numpy=lambda x: normalized(x, -1)),
+    Row(
+        "rms_norm", ((3, 4), (4,)),
+        numpy=lambda x, a: a * sized(x, -1),
+        torch=lambda t, x, a: t.nn.functional.rms_norm(x, (4,), a, 1e-6),
+    ),
+    Row(
+        "rms_norm", ((2, 3, 2), (3, 2)),
+        lambda f, x, a: f(x, a, axis=(1, 2), epsilon=0.1),
+        lambda x, a: a * sized(x, (1, 2), 0.1),
+        lambda t, x, a: t.nn.functional.rms_norm(x, (3, 2), a, 0.1),
+    ),
+    Row(
+        "rms_norm", ((2, 3, 2), (3,)),
+        lambda f, x, a: f(x, scale=a, axis=1),
+        lambda x, a: a[:, None] * sized(x, 1),
+        note="an axis that is not the last",
+    ),
+    Row("rms_norm", ((3, 4),), numpy=lambda x: sized(x, -1), order=3),
     Row(
         "batch_norm", ((4, 3), (3,), (3,)),
         numpy=lambda x, a, b: a * normalized(x, 0) + b,
@@ -254,6 +293,17 @@ ROWS: list[Row] = [
         lambda f, x: f(x, [True, True, False]),
         lambda x: softmax(x, [True, True, False]),
         order=3,
+    ),
+    Row(
+        "mixture", ((2, 3), (3, 2)),
+        lambda f, x, v: f(x, v, LOOK),
+        lambda x, v: softmax(x, LOOK) @ v,
+    ),
+    Row("mixture", ((2, 2, 3), (3, 2)), numpy=lambda x, v: softmax(x) @ v, order=3),
+    Row(
+        "mixture", (FAR[:3], (3, 1)),
+        numpy=lambda x, v: softmax(x - x.max(axis=-1, keepdims=True)) @ v,
+        note="saturated: exp would overflow unshifted",
     ),
     Row(
         "scaled_dot_product_attention", ((2, 3), (3, 3), (3, 2)),

@@ -84,6 +84,7 @@ ROWS = [
     *_one_axis("softmax", _softmax, lambda t, x, a: t.softmax(x, a)),
     Row("softmax", (np.array([1e4, 9999.0, -1e4]),), numpy=lambda x: _softmax(np.array([0.0, -1.0, -2e4]), 0),
         torch=lambda t, x: t.softmax(x, 0)),
+    Row("softmax", ((2, 3, 2),), lambda f, x: f(x, (0, 2)), lambda x: np.exp(x) / np.exp(x).sum((0, 2), keepdims=True)),
     *_one_axis("log_softmax", lambda x, axis: np.log(_softmax(x, axis)), lambda t, x, a: t.log_softmax(x, a)),
     Row("log_softmax", (np.array([1e4, 9999.0, -1e4]),),
         numpy=lambda x: np.array([0.0, -1.0, -2e4]) - np.log1p(np.exp(-1)),

@@ -198,6 +198,15 @@ INDEXING = [
     ),
     Row(
         "scatter",
+        ((2, 2, 2),),
+        lambda f, x: f(x, (np.array([[2, 0], [-499, 2]]),), (501, 2)),
+        lambda x: np.pad(
+            np.stack([x[0, 1], 0 * x[0, 1], x[0, 0] + x[1, 0] + x[1, 1]]), ((0, 498), (0, 0))
+        ),
+        note="whole rows, one of them three times",
+    ),
+    Row(
+        "scatter",
         ((2, 3),),
         lambda f, x: f(x, (slice(None), np.array([1, 1, 0])), (2, 2)),
         lambda x: np.stack([x[:, 2], x[:, 0] + x[:, 1]], axis=1),

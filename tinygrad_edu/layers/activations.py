@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_edu import ops
@@ -10,7 +11,7 @@ from tinygrad_edu.tensor import Tensor
 
 __all__ = [
     "ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "SELU", "Sigmoid", "SiLU", "Softmax",
-    "Softplus", "Tanh",
+    "Softplus", "Tanh", "get",
 ]  # fmt: skip
 
 
@@ -107,3 +108,27 @@ class LogSoftmax(Softmax):
 
     def forward(self, x: Any) -> Tensor:
         return ops.log_softmax(x, self.axis)
+
+
+# ---------------------------------------------------------------- by name
+
+NAMES = {
+    "elu": ELU, "gelu": GELU, "leaky_relu": LeakyReLU, "log_softmax": LogSoftmax, "relu": ReLU,
+    "selu": SELU, "sigmoid": Sigmoid, "silu": SiLU, "softmax": Softmax, "softplus": Softplus,
+    "swish": SiLU, "tanh": Tanh,
+}  # fmt: skip
+
+
+def get(activation: str | Callable[..., Any]) -> Callable[..., Any]:
+    """A new activation layer, from its name or from what makes one; a layer is passed on.
+
+    >>> get("tanh"), get(Tanh), get(lambda: LeakyReLU(0.2))
+    (Tanh(), Tanh(), LeakyReLU(0.2))
+    """
+    if isinstance(activation, Layer):
+        return activation
+    if callable(activation):
+        return activation()
+    if not isinstance(activation, str) or activation.lower() not in NAMES:
+        raise ValueError(f"activation: there is no {activation!r}; there are {', '.join(NAMES)}.")
+    return NAMES[activation.lower()]()

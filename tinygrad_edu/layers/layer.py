@@ -7,22 +7,27 @@ parameters by looking at the attributes, in the order they were assigned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from importlib import import_module
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.modes import here
+from tinygrad_edu.printed import Printed
 from tinygrad_edu.tensor import Tensor, mark_written, plain
 
 __all__ = ["Layer"]
+
+Some = TypeVar("Some", bound="Layer")  # `train` and the like return the layer, of its own class
 
 
 class Layer:
     """Base class of layers: state parameters as attributes, and the computation in `forward`.
 
-    A Tensor attribute is a parameter, an array attribute a buffer (saved, not trained), a Layer
-    attribute a part; lists, tuples and dicts of these are looked into.
+    An attribute that is a Tensor made with `requires_grad=True` is a parameter, an array a buffer
+    (saved, not trained), a Layer a part; lists, tuples and dicts of these are looked into. A Tensor
+    that never wanted a gradient is a constant: neither trained nor saved.
 
     >>> class Line(Layer):
     ...     def __init__(self):
@@ -82,7 +87,7 @@ class Layer:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and their names, such as `layers.0.weight`; one without a name takes it."""
-        for name, p in self._named(_is_parameter):
+        for name, p in self._named(is_parameter):
             if p.name is None:
                 p.name = name
             yield name, p
@@ -95,6 +100,10 @@ class Layer:
         """Arrays that are saved with the parameters but not trained."""
         return self._named(lambda value: isinstance(value, np.ndarray))
 
+    def named_generators(self) -> Iterator[tuple[str, np.random.Generator]]:
+        """Generators that layers draw from, such as `layers.2.rng`, shared ones once."""
+        return self._named(lambda value: isinstance(value, np.random.Generator))
+
     # What one does to all of it.
 
     def zero_grad(self) -> None:
@@ -102,23 +111,33 @@ class Layer:
         for p in self.parameters():
             p.grad = None
 
-    def train(self, training: bool = True) -> Layer:
-        """Behave as in training (dropout drops), and return the layer."""
-        for _, layer in self.named_layers():
-            layer.training = training
+    def train(self: Some, training: bool = True) -> Some:
+        """Behave as in training (dropout drops), and return the layer.
+
+        A layer inside with a `train` of its own, which may keep some part from training, is asked.
+        """
+        inside = [layer for _, layer in self.named_layers()]
+        for layer in reversed(inside):  # the inner ones first: an outer one has the last word
+            if layer is self or type(layer).train is Layer.train:
+                layer.training = bool(training)
+            else:
+                layer.train(training)
         return self
 
-    def eval(self) -> Layer:
+    def eval(self: Some) -> Some:
         """Behave as in use, not training, and return the layer."""
         return self.train(False)
 
-    def freeze(self) -> Layer:
-        """Let no parameter want a gradient, so that none is trained; return the layer."""
+    def freeze(self: Some) -> Some:
+        """Let no parameter want a gradient, so that none is trained; return the layer.
+
+        Buffers are no parameters: the running statistics of a BatchNorm stand still in `eval()`.
+        """
         for p in self.parameters():
             p.requires_grad_(False)
         return self
 
-    def unfreeze(self) -> Layer:
+    def unfreeze(self: Some) -> Some:
         """Let all parameters want gradients again; return the layer."""
         for p in self.parameters():
             p.requires_grad_(True)
@@ -155,6 +174,38 @@ class Layer:
             plain(mine)[...] = state[name]
         mark_written([mine for mine in own.values() if isinstance(mine, Tensor)])
 
+    # What one is told about it.
+
+    def summary(self, input_shape: Any, dtype: Any = None) -> Printed:
+        """Print, and return, a table of the layers: output shapes, parameters, multiply-adds.
+
+        `input_shape` is that of one example, without the batch axis; a list of such tuples is for a
+        `forward` of several inputs. The layer is run once, on zeros, and left exactly as it was.
+        `dtype` is that of the zeros: the parameters', or whole numbers where an Embedding is first.
+        In the table n stands for the number of examples; the multiply-adds are those of one.
+
+        >>> from tinygrad_edu.layers import MLP
+        >>> text = MLP(2, 16, 1).summary(2)
+        layer     type    output   parameters  bytes  multiply-adds
+                  MLP     (n, 1)            0      0              0
+        layers.0  Linear  (n, 16)          48    192             32
+        layers.1  ReLU    (n, 16)           0      0              0
+        layers.2  Linear  (n, 1)           17     68             16
+        total                              65    260             48
+        trainable parameters: 65, frozen: 0
+        """
+        # Few programs ask for a table, so its room is entered only then.
+        return Printed(import_module("tinygrad_edu.layers.summary").table(self, input_shape, dtype))
+
+    def multiply_adds(self, x_shape: Any, z_shape: Any) -> int:
+        """How many products, each added to others, one `forward` computes; for `summary`.
+
+        `x_shape` is the shape of the first input, with a batch axis of 1, and `z_shape` that of the
+        output, a tuple of shapes where it returns several. What the layers inside multiply is
+        theirs to say. Write it in a layer that multiplies by weights of its own.
+        """
+        return 0
+
     def __repr__(self) -> str:
         inner = [(name, value) for name, value in self._members() if self._shows(value)]
         if not inner:
@@ -169,6 +220,24 @@ class Layer:
     def _shows(self, value: Any) -> bool:
         """Does this member have a line in the repr?"""
         return isinstance(value, Layer)
+
+
+class _OfModels:
+    """In the place of a method that models have and other layers have not: asking says so."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, kind: type) -> Any:
+        raise AttributeError(
+            f"{kind.__name__} has no {self.name}: compile, fit, evaluate, predict, save and load "
+            "are methods of models. Put the layer into a tg.Sequential, or derive its class from "
+            "tg.models.Model (tg.save and tg.load take any layer)."
+        )
+
+
+for name in ("compile", "fit", "evaluate", "predict", "save", "load"):
+    setattr(Layer, name, _OfModels(name))
 
 
 def _line(value: Any) -> str:
@@ -189,6 +258,6 @@ def _joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _is_parameter(value: Any) -> bool:
+def is_parameter(value: Any) -> bool:
     """A leaf that was made to want gradients, frozen or not; not what a forward left behind."""
     return isinstance(value, Tensor) and value.is_leaf and value._trainable

@@ -15,15 +15,15 @@ import numpy as np
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.ops.arithmetic import multiply
 from tinygrad_edu.ops.linalg import rows_of
-from tinygrad_edu.ops.reductions import softmax
+from tinygrad_edu.ops.reductions import safe_exp, total
 from tinygrad_edu.ops.shaping import scatter
 from tinygrad_edu.random import Rng, as_generator
 from tinygrad_edu.rules import differentiable
 from tinygrad_edu.tensor import Tensor, plain
 
 __all__ = [
-    "linear", "softmax_cross_entropy", "embedding", "normalize", "layer_norm", "batch_norm",
-    "dropout", "scaled_dot_product_attention", "masked_softmax",
+    "linear", "softmax_cross_entropy", "embedding", "normalize", "layer_norm", "rms_norm",
+    "batch_norm", "dropout", "scaled_dot_product_attention", "mixture", "masked_softmax",
 ]  # fmt: skip
 
 
@@ -212,22 +212,52 @@ def embedding(indices, weight):
 
 
 @differentiable
-def normalize(x, axis=-1, epsilon=1e-5):
-    """z = (x - mean of x) / s
-    dx = (g - mean of g - z (mean of g z)) / s
+def normalize(x, scale=None, shift=None, axis=-1, epsilon=1e-5):
+    """z = scale (x - mean of x) / s + shift
+    dx = e - mean of e - c (mean of e c) / s^2
+    dscale = g c / s        dshift = g
 
-    s = sqrt(variance of x + epsilon), the means along `axis` (one or several). Where all x are
-    equal z is 0, and epsilon keeps the gradient finite.
+    s = sqrt(variance of x + epsilon), the means along `axis` (one or several), c = x - mean of x,
+    e = g scale / s. Where all x are equal z is shift, and epsilon keeps the gradient finite. Scale
+    and shift broadcast to x, and their gradients are summed.
     """
-    from_mean = x - np.mean(x, axis=axis, keepdims=True)
-    s = np.sqrt(np.mean(from_mean * from_mean, axis=axis, keepdims=True) + epsilon)
-    z = from_mean / s
+    axes = _axes("normalize", axis, x.ndim)
+    c = x - _mean(x, axes)
+    r = 1 / np.sqrt(_mean_product(c, c, axes) + epsilon)
+    slope = r if scale is None else scale * r
+    z = c * slope if shift is None else c * slope + shift
 
     def dx(g):
-        mean_g = np.mean(g, axis=axis, keepdims=True)
-        return (g - mean_g - z * np.mean(g * z, axis=axis, keepdims=True)) / s
+        e = g * slope
+        return e - _mean(e, axes) - c * (_mean_product(e, c, axes) * (r * r))
 
-    return z, dx
+    return z, dx, lambda g: _summed(g * (c * r), scale), lambda g: _summed(g, shift)
+
+
+def _mean(x, axes):
+    return total(x, axes) * _share(x, axes)
+
+
+def _mean_product(x, y, axes):
+    """The mean of x y; along the last axis alone without an array for the products."""
+    if axes == (x.ndim - 1,):
+        return np.einsum("...i,...i->...", x, y)[..., None] * _share(x, axes)
+    return _mean(x * y, axes)
+
+
+def _share(x, axes):
+    """1 / n, n how many numbers become one."""
+    return 1 / max(1, math.prod(x.shape[i] for i in axes))
+
+
+def _summed(g, parameter):
+    """g summed over the axes along which the parameter was broadcast."""
+    new = g.ndim - parameter.ndim
+    if 1 not in parameter.shape:  # along the first axes only
+        rows = np.reshape(g, (math.prod(g.shape[:new]), *parameter.shape))
+        return np.einsum("i...->...", rows)
+    once = (i for i, n in enumerate(parameter.shape) if n == 1)
+    return np.reshape(total(g, (*range(new), *(new + i for i in once))), parameter.shape)
 
 
 def layer_norm(
@@ -248,8 +278,45 @@ def layer_norm(
             [-1.,  1.]])
     """
     axes = _axes("layer_norm", axis, x.ndim)
-    z = normalize(x, axes, epsilon)
-    return _scaled("layer_norm", z, scale, shift, axes)
+    scale = _lined_up("layer_norm", x, "scale", scale, axes)
+    return normalize(x, scale, _lined_up("layer_norm", x, "shift", shift, axes), axes, epsilon)
+
+
+def rms_norm(
+    x: Tensor | Array,
+    scale: Tensor | Array | None = None,
+    axis: int | tuple[int, ...] = -1,
+    epsilon: float = 1e-6,
+) -> Tensor:
+    """Divide each example by the size of its own features.
+
+    scale * x / sqrt(mean of x^2 + epsilon), the mean along `axis`; scale has the shape of x along
+    it. As layer_norm without its means, and cheaper.
+    Zhang, Sennrich 2019, "Root mean square layer normalization".
+
+    >>> rms_norm(Tensor([[3.0, 3.0], [1.0, 7.0]]), epsilon=0.0)
+    Tensor([[1. , 1. ],
+            [0.2, 1.4]])
+    """
+    axes = _axes("rms_norm", axis, x.ndim)
+    return _rms_norm(x, _lined_up("rms_norm", x, "scale", scale, axes), axes, epsilon)
+
+
+@differentiable
+def _rms_norm(x, scale, axes, epsilon):
+    """z = scale x / s
+    dx = e - x (mean of e x) / s^2        dscale = g x / s
+
+    s = sqrt(mean of x^2 + epsilon), e = g scale / s. The gradient of scale is summed.
+    """
+    r = 1 / np.sqrt(_mean_product(x, x, axes) + epsilon)
+    slope = r if scale is None else scale * r
+
+    def dx(g):
+        e = g * slope
+        return e - x * (_mean_product(e, x, axes) * (r * r))
+
+    return x * slope, dx, lambda g: _summed(g * (x * r), scale)
 
 
 def batch_norm(
@@ -273,30 +340,27 @@ def batch_norm(
     axes = _axes("batch_norm", (0, *range(2, x.ndim)) if axis is None else axis, x.ndim)
     if math.prod(x.shape[i] for i in axes) == 0:
         raise ValueError(f"batch_norm: x {x.shape}: an empty batch has no mean.")
-    z = normalize(x, axes, epsilon)
-    return _scaled("batch_norm", z, scale, shift, tuple(i for i in range(x.ndim) if i not in axes))
+    channels = tuple(i for i in range(x.ndim) if i not in axes)
+    scale = _lined_up("batch_norm", x, "scale", scale, channels)
+    return normalize(x, scale, _lined_up("batch_norm", x, "shift", shift, channels), axes, epsilon)
 
 
 def _axes(op: str, axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, ndim, f"{op}: axis")))
 
 
-def _scaled(op: str, x: Tensor, scale: Any, shift: Any, axes: tuple[int, ...]) -> Tensor:
-    """x * scale + shift, whose axes are these of x."""
+def _lined_up(op: str, x: Any, name: str, parameter: Any, axes: tuple[int, ...]) -> Any:
+    """The parameter in a shape that broadcasts to x, where its axes are these of x."""
+    if parameter is None:
+        return None
     shape = tuple(x.shape[i] for i in axes)
+    if np.shape(parameter) != shape:
+        raise ValueError(
+            f"{op}: x {x.shape}, {name} {np.shape(parameter)}: make the {name} {shape}."
+        )
     first = min(axes, default=x.ndim)
     lined_up = tuple(x.shape[i] if i in axes else 1 for i in range(first, x.ndim))
-    for name, parameter in (("scale", scale), ("shift", shift)):
-        if parameter is None:
-            continue
-        if np.shape(parameter) != shape:
-            raise ValueError(
-                f"{op}: x {x.shape}, {name} {np.shape(parameter)}: make the {name} {shape}."
-            )
-        if lined_up != shape:
-            parameter = np.reshape(parameter, lined_up)
-        x = x * parameter if name == "scale" else x + parameter
-    return x
+    return parameter if lined_up == shape else np.reshape(parameter, lined_up)
 
 
 # ---------------------------------------------------------------- chance
@@ -348,7 +412,26 @@ def scaled_dot_product_attention(
     if causal:
         past = np.tri(n, m, dtype=bool)
         mask = past if mask is None else mask & past
-    return (softmax(scores) if mask is None else masked_softmax(scores, mask)) @ value
+    return mixture(scores, value, mask)
+
+
+@differentiable
+def mixture(scores, value, mask=None):
+    """z = p value        dscores = p (g value^T - sum of g z)        dvalue = p^T g
+
+    p = softmax(scores) where mask, else 0. Equals `masked_softmax(scores, mask) @ value`, in fewer
+    passes over the scores: not e is divided by its sums but what is made of it, which is shorter.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # with a +inf, it is nan
+        e = safe_exp(scores, -1, mask)
+        r = 1 / _or_1(total(e, (e.ndim - 1,)))
+        z = (e @ value) * r
+
+    def dscores(g):
+        gr = g * r
+        return e * (gr @ value.mT - total(gr * z, (z.ndim - 1,)))
+
+    return z, dscores, lambda g: e.mT @ (g * r)
 
 
 @differentiable
@@ -358,13 +441,16 @@ def masked_softmax(x, mask):
 
     Along the last axis. Where nothing is allowed all z are 0, and so is the gradient.
     """
-    x = np.where(mask, x, -math.inf)
-    largest = np.max(plain(x), axis=-1, keepdims=True, initial=-math.inf)
-    with np.errstate(invalid="ignore"):  # with a +inf, it is nan
-        e = np.exp(x - np.where(largest == -math.inf, 0, largest))  # so exp never overflows
-        total = np.sum(e, axis=-1, keepdims=True)
-        z = e / np.where(total == 0, 1, total)
-    return z, lambda g: z * (g - np.sum(g * z, axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore", over="ignore"):  # with a +inf, it is nan
+        e = safe_exp(x, -1, np.asarray(mask))
+        last = (e.ndim - 1,)
+        z = e / _or_1(total(e, last))
+    return z, lambda g: z * (g - total(g * z, last))
+
+
+def _or_1(x):
+    """x, with 1 for 0: where nothing is allowed the sum is 0, and so is what it divides."""
+    return np.where(x == 0, 1, x)
 
 
 def _lengths(query, key, value):

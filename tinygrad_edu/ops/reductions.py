@@ -46,6 +46,30 @@ def _spread(g, x, axis, keepdims):
     return np.broadcast_to(_back(g, x, axis, keepdims), np.shape(x))
 
 
+def total(x, axes):
+    """The sum along these axes, numbers from 0, which stay with length 1.
+
+    np.sum is slow along short rows and down long columns: there einsum takes a quarter of the time.
+    It sums the last axes and the first ones, np.sum what lies between.
+    """
+    if axes == (x.ndim - 1,):
+        return np.einsum("...i->...", x)[..., None]
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    last, first = x.ndim, 0
+    while last and last - 1 in axes:
+        last -= 1
+    if last < x.ndim:
+        x = np.einsum("...i->...", np.reshape(x, (*x.shape[:last], math.prod(x.shape[last:]))))
+    while first < last and first in axes:
+        first += 1
+    if first:
+        x = np.einsum("i...->...", np.reshape(x, (math.prod(x.shape[:first]), *x.shape[first:])))
+    between = tuple(i - first for i in range(first, last) if i in axes)
+    if between:
+        x = np.sum(x, axis=between)
+    return np.reshape(x, kept)
+
+
 # ---------------------------------------------------------------- sums and means
 
 
@@ -273,10 +297,11 @@ def logsumexp(x, axis=None, keepdims=False):
 @differentiable
 def softmax(x, axis=-1):
     """z_i = e^x_i / (sum of e^x_j)        dx_i = z_i (g_i - sum of g_j z_j)"""
-    with np.errstate(invalid="ignore"):  # of nothing but -inf, or of a +inf, it is nan
-        e = np.exp(x - _largest(x, axis))
-        z = e / np.sum(e, axis=axis, keepdims=True)
-    return z, lambda g: z * (g - np.sum(g * z, axis=axis, keepdims=True))
+    axes = _axes(x, axis)
+    with np.errstate(invalid="ignore", over="ignore"):  # of nothing but -inf, or of a +inf, nan
+        e = safe_exp(x, axes)
+        z = e / total(e, axes)
+    return z, lambda g: z * (g - total(g * z, axes))
 
 
 @differentiable
@@ -294,6 +319,23 @@ def _largest(x, axis):
         return 0
     largest = np.max(plain(x), axis=axis, keepdims=True)
     return np.where(np.isfinite(largest), largest, 0)
+
+
+def safe_exp(x, axis, mask=None):
+    """e^(x - a) where mask, else 0, with one constant a in each row: in quotients it cancels.
+
+    a is the largest x of the row, so that nothing overflows; but 0 where no x at all is far out,
+    since looking for the largest takes longer than exp.
+    """
+    far, seen = _FAR.get(x.dtype.char, 0), plain(x)
+    if seen.size and -far <= seen.min() and seen.max() <= far:
+        return np.exp(x) if mask is None else np.exp(x) * mask.astype(x.dtype)
+    if mask is not None:
+        x = np.where(mask, x, -math.inf)
+    return np.exp(x - _largest(x, axis))
+
+
+_FAR = {"f": 20, "d": 200}  # e^20 is far from the largest float32, e^200 from the largest float64
 
 
 # ---------------------------------------------------------------- without a gradient: plain arrays

@@ -189,11 +189,21 @@ def scatter(x, index, shape):
     The way back of indexing. `index` is a tuple.
     """
     z = np.zeros(shape, x.dtype)
-    if any(isinstance(part, np.ndarray) and part.dtype != bool for part in index):
-        np.add.at(z, index, plain(x))  # numbers in an array may name an entry twice
-    else:
+    if not any(isinstance(part, np.ndarray) and part.dtype != bool for part in index):
         z[index] = plain(x)
+    elif len(index) == 1 and z.ndim > 1 and z.size > 1000:
+        _add_rows(z, index, plain(x))
+    else:
+        np.add.at(z, index, plain(x))  # numbers in an array may name an entry twice
     return z, lambda g: g[index]
+
+
+def _add_rows(z, index, x):
+    """np.add.at(z, index, x) for an index of whole rows: number by number it is faster."""
+    rows, size = np.arange(len(z))[index], math.prod(z.shape[1:])
+    entries = np.add.outer(rows * size, np.arange(size))
+    x = np.broadcast_to(x, (*rows.shape, *z.shape[1:]))
+    np.add.at(z.reshape(-1), entries.reshape(-1), x.reshape(-1))
 
 
 def _settled(index):

@@ -17,18 +17,6 @@ from tinygrad_edu.arrays import Array
 from tinygrad_edu.optimizers.parts import BLOCK
 from tinygrad_edu.tensor import Tensor
 
-
-class Printed(str):
-    """A text that has been printed; at the prompt it shows nothing more."""
-
-    def __new__(cls, text: str) -> Printed:
-        print(text)
-        return super().__new__(cls, text)
-
-    def __repr__(self) -> str:
-        return ""
-
-
 # ---------------------------------------------------------------- the formula
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_edu.arena import check_free
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.optimizers import finite, saving
-from tinygrad_edu.optimizers.explaining import Printed, explanation, formula
+from tinygrad_edu.optimizers.explaining import explanation, formula
 from tinygrad_edu.optimizers.finite import Work
 from tinygrad_edu.optimizers.parts import Part, Piece, for_each
 from tinygrad_edu.optimizers.settings import (
@@ -31,6 +31,7 @@ from tinygrad_edu.optimizers.settings import (
     number,
     tensors_of,
 )
+from tinygrad_edu.printed import Printed
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Optimizer"]

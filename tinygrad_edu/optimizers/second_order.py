@@ -27,11 +27,12 @@ import numpy as np
 from tinygrad_edu.arena import Arena
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.optimizers import finite
-from tinygrad_edu.optimizers.explaining import Printed, _index, _place, _title, lines_of
+from tinygrad_edu.optimizers.explaining import _index, _place, _title, lines_of
 from tinygrad_edu.optimizers.line_search import Look, Point, strong_wolfe
 from tinygrad_edu.optimizers.optimizer import Optimizer
 from tinygrad_edu.optimizers.parts import BLOCK
 from tinygrad_edu.optimizers.settings import Rate, checked, groups_of, number, tensors_of
+from tinygrad_edu.printed import Printed
 from tinygrad_edu.tensor import Tensor, plain
 
 __all__ = ["LBFGS"]
