@@ -11,18 +11,23 @@ import tinygrad_edu
 
 HOME = Path(tinygrad_edu.__file__).parent
 ORDER = [  # a module imports only from lines above its own
-    "arrays modes random spelled",
+    "arrays modes random spelled printed",
     "chain",
     "tensor",
     "rules",
     "creation",
     "ops",
-    "derivatives checking initializers layers losses arena optimizers schedules idx data training "
-    "drawing curve __main__",
+    "derivatives checking initializers layers losses arena optimizers schedules idx text data "
+    "training metrics drawing curve plotting checkpoints callbacks models __main__",
 ]
 # Within the last line, and within ops, the arrows only must not go round in circles.
 RANK = {module: i for i, line in enumerate(ORDER) for module in line.split()}
-THIRD_PARTY = {"graphviz": {"drawing", "__main__"}, "tqdm": {"__main__"}}
+THIRD_PARTY = {
+    "graphviz": {"drawing", "__main__"},
+    "tqdm": {"__main__", "models.progress"},
+    "matplotlib": {"plotting"},
+    "safetensors": {"checkpoints.files"},
+}
 LAZY = {"graphviz", "tqdm", "safetensors", "matplotlib"}  # not loaded by `import tinygrad_edu`
 
 

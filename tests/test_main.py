@@ -35,8 +35,7 @@ def test_it_returns_the_accuracy_of_the_weights_that_it_leaves(run, tmp_path):
     folder = tmp_path / "deep" / "inside"
     assert 0.7 < accuracy <= 1 and isinstance(accuracy, float)
     model = tg.layers.MLP(64, 32, 10)
-    with np.load(folder / "weights.npz") as weights:
-        model.load_state_dict(dict(weights))
+    tg.load(folder / "weights.safetensors", model)
     _, (x, y) = tg.data.digits()
     assert (model(x).data.argmax(axis=1) == y).mean() == accuracy
 
@@ -45,8 +44,8 @@ def test_it_leaves_weights_curve_and_picture_and_nothing_else(run, tmp_path):
     run()
     files = left(tmp_path / "out")
     assert files in (
-        ["graph.svg", "loss.svg", "weights.npz"],
-        ["graph.dot", "loss.svg", "weights.npz"],
+        ["graph.svg", "loss.svg", "weights.safetensors"],
+        ["graph.dot", "loss.svg", "weights.safetensors"],
     )
     for name in files:
         if name.endswith(".svg"):
@@ -67,10 +66,10 @@ def test_it_tells_what_it_did(run, tmp_path, capsys):
 
 def test_options_reach_the_training(run, tmp_path):
     main(["--epochs", "1", "--hidden", "--batch-size", "500", "--out", str(tmp_path)])
-    with np.load(tmp_path / "weights.npz") as weights:
-        assert {name: w.shape for name, w in weights.items()} == {
-            "layers.0.weight": (64, 10), "layers.0.bias": (10,)
-        }  # fmt: skip
+    weights = tg.load(tmp_path / "weights.safetensors")
+    assert {name: w.shape for name, w in weights.items()} == {
+        "layers.0.weight": (64, 10), "layers.0.bias": (10,)
+    }  # fmt: skip
     still = run("--optimizer", "sgd", "--lr", "0")
     assert still < 0.4, "nothing was learnt"
     assert run("--optimizer", "SGD", "--lr", "0.5") > 0.7
@@ -79,12 +78,10 @@ def test_options_reach_the_training(run, tmp_path):
 def test_the_same_seed_leaves_the_same_bits(run, tmp_path):
     for out, seed in (("one", "3"), ("same", "3"), ("other", "4")):
         run("--seed", seed, out=out)
-    texts = {}
-    for out in ("one", "same", "other"):
-        with np.load(tmp_path / out / "weights.npz") as weights:
-            bits = b"".join(weights[name].tobytes() for name in weights.files)
-        texts[out] = bits, (tmp_path / out / "loss.svg").read_text(encoding="utf-8")
-    assert texts["one"] == texts["same"] != texts["other"]
+    for name in ("weights.safetensors", "loss.svg"):
+        folders = (tmp_path / out for out in ("one", "same", "other"))
+        one, same, other = ((folder / name).read_bytes() for folder in folders)
+        assert one == same != other, name
 
 
 def test_numpys_global_generator_is_never_touched(run):
@@ -114,7 +111,7 @@ def dot_that(folder, script):
 def test_without_dot_the_picture_is_text_and_one_line_says_so(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run() > 0.7
-    assert left(tmp_path / "out") == ["graph.dot", "loss.svg", "weights.npz"]
+    assert left(tmp_path / "out") == ["graph.dot", "loss.svg", "weights.safetensors"]
     text = (tmp_path / "out" / "graph.dot").read_text(encoding="utf-8")
     assert text.startswith("digraph") and "softmax_cross_entropy" in text
     out, _ = capsys.readouterr()
@@ -196,7 +193,7 @@ def test_it_runs_as_a_module_and_ends_well(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout and "weights.npz" in left(tmp_path)
+    assert "test accuracy" in done.stdout and "weights.safetensors" in left(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore")  # on the way to infinity NumPy warns

@@ -44,7 +44,6 @@ from tinygrad_edu import (
 from tinygrad_edu.arrays import set_default_dtype
 from tinygrad_edu.checking import GradientError, gradcheck
 from tinygrad_edu.creation import *
-from tinygrad_edu.layers import Sequential
 from tinygrad_edu.modes import enable_grad, is_grad_enabled, no_grad, trace_lines
 from tinygrad_edu.ops import *
 from tinygrad_edu.random import manual_seed
@@ -52,8 +51,10 @@ from tinygrad_edu.rules import Op, differentiable
 from tinygrad_edu.tensor import Tensor, grad, tensor
 
 if TYPE_CHECKING:
-    from tinygrad_edu import data, drawing, schedules
+    from tinygrad_edu import callbacks, checkpoints, data, drawing, metrics, models, schedules
+    from tinygrad_edu.checkpoints import load, save
     from tinygrad_edu.drawing import draw
+    from tinygrad_edu.models import Sequential
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,13 @@ _WHEN_ASKED = {
     "drawing": ("drawing", ""),
     "draw": ("drawing", "draw"),
     "schedules": ("schedules", ""),
+    "metrics": ("metrics", ""),
+    "checkpoints": ("checkpoints", ""),
+    "models": ("models", ""),
+    "callbacks": ("callbacks", ""),
+    "Sequential": ("models", "Sequential"),
+    "save": ("checkpoints", "save"),
+    "load": ("checkpoints", "load"),
 }
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from tinygrad_edu import optimizers
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.checkpoints import save
 from tinygrad_edu.curve import curve_svg
 from tinygrad_edu.data import digits
 from tinygrad_edu.drawing import draw
@@ -126,7 +127,7 @@ def _confusion(truth: Array, guesses: Array) -> str:
 
 def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> None:
     """Write the weights, the loss curve and the picture, and say where they are."""
-    np.savez(out / "weights.npz", **model.state_dict())  # type: ignore[arg-type]
+    save(out / "weights.safetensors", model)
     svg = curve_svg(losses, "epoch", "training loss")
     (out / "loss.svg").write_text(svg, encoding="utf-8")
     picture = draw(cross_entropy(model.train()(x), y))
@@ -138,7 +139,7 @@ def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> No
         graph = out / "graph.dot"
         graph.write_text(picture.source, encoding="utf-8")
         print("\nThe Graphviz program `dot` is not installed, so the graph is DOT text.")
-    print(f"\nweights {out / 'weights.npz'}, loss curve {out / 'loss.svg'}, graph {graph}")
+    print(f"\nweights {out / 'weights.safetensors'}, loss curve {out / 'loss.svg'}, graph {graph}")
 
 
 def console() -> None:
