@@ -1,7 +1,7 @@
 """Handwritten digits: train a network, see what it reads rightly, and look at what it does not.
 
     python examples/04_digits.py
-    python examples/04_digits.py weights.npz    also saves the weights
+    python examples/04_digits.py weights.safetensors    also saves the weights
 
 1,797 digits of 8 by 8 pixels come with the library. The network sees four fifths of them in
 training and is judged by the rest.
@@ -79,6 +79,5 @@ print(f"elsewhere in {right[~sure].mean():.1%}.")
 assert right[sure].mean() > right[~sure].mean()
 
 if sys.argv[1:]:
-    with open(sys.argv[1], "wb") as file:
-        np.savez(file, **model.state_dict())
-    print(f"\nThe weights: model.load_state_dict(np.load({sys.argv[1]!r})) takes them again.")
+    tg.save(sys.argv[1], model)
+    print(f"\nThe weights are saved; tg.load({sys.argv[1]!r}, model) takes them up again.")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import tinygrad_edu as tg
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
+LONG = ("07", "08", "09", "11")  # they train for more than a few seconds
 
 
 def run(example: Path, folder: Path, *arguments: str) -> str:
@@ -21,7 +23,8 @@ def run(example: Path, folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example), *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": package},
+        # Threads do not make products of small matrices faster, and on a busy machine far slower.
+        env={**os.environ, "PYTHONPATH": package, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -42,7 +45,12 @@ def test_examples_are_numbered_in_order() -> None:
     assert numbers == list(range(1, len(EXAMPLES) + 1))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def marked(example: Path) -> Any:
+    marks = [pytest.mark.slow] if example.name.startswith(LONG) else []
+    return pytest.param(example, id=example.stem, marks=marks)
+
+
+@pytest.mark.parametrize("example", [marked(example) for example in EXAMPLES])
 def test_example_runs_and_leaves_nothing(example: Path, tmp_path: Path) -> None:
     printed = run(example, tmp_path)
     assert len(printed.splitlines()) > 5
@@ -63,13 +71,30 @@ def test_neuron_writes_its_picture_where_told(tmp_path: Path) -> None:
 
 
 def test_digits_writes_weights_that_load(tmp_path: Path) -> None:
-    run(named("04"), tmp_path, "weights.npz")
-    model = tg.layers.MLP(64, 128, 64, 10)
-    with np.load(tmp_path / "weights.npz") as weights:
-        model.load_state_dict(weights)
+    run(named("04"), tmp_path, "weights.safetensors")
+    model = tg.load(tmp_path / "weights.safetensors", tg.layers.MLP(64, 128, 64, 10))
     _, (x, y) = tg.data.digits()
     with tg.no_grad():
         assert (model(x).data.argmax(axis=1) == y).mean() >= 0.97
+
+
+@pytest.mark.parametrize(
+    ("start", "picture", "shape"),
+    [("06", "moons.png", (456, 1560)), ("10", "autoencoder.png", (902, 1100))],
+)
+def test_picture_is_drawn_where_told(
+    tmp_path: Path, start: str, picture: str, shape: tuple[int, int]
+) -> None:
+    """A whole picture with light and dark in every quarter, and nothing beside it."""
+    image = pytest.importorskip("matplotlib.image", reason="matplotlib is not installed")
+    assert f"{picture} is in new" in run(named(start), tmp_path, "--out", "new")
+    (drawn,) = (tmp_path / "new").iterdir()
+    assert drawn.name == picture
+    pixels = image.imread(drawn)
+    assert pixels.shape[:2] == shape
+    for half in np.array_split(pixels[..., :3], 2):
+        for quarter in np.array_split(half, 2, axis=1):
+            assert quarter.min() < 0.1 and quarter.max() == 1 and quarter.std() > 0.05
 
 
 @pytest.mark.slow

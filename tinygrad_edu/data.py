@@ -3,6 +3,7 @@
 Real handwritten digits come with the library (`digits`), and the original MNIST files are read
 from disk (`load_mnist`). The toy sets are points in the plane with a shape one can see, drawn
 afresh from a seed: `blobs`, `moons`, `circles`, `xor`, `spirals`, roughly from easy to hard.
+A book comes with the library as well (`text`); how to turn it into numbers is in text.py.
 
 Everywhere `x` holds one example a row, and `y` its label or value. Points are float32, labels
 int64. `rng` is a seed, a `numpy.random.Generator`, or None for the library's default generator.
@@ -22,10 +23,11 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.idx import read_idx
 from tinygrad_edu.random import Rng, as_generator
+from tinygrad_edu.text import Characters, text, windows
 
 __all__ = [
-    "blobs", "circles", "digits", "load_mnist", "moons", "one_hot", "read_idx", "regression",
-    "spirals", "standardize", "train_test_split", "xor",
+    "Characters", "blobs", "circles", "digits", "load_mnist", "moons", "one_hot", "read_idx",
+    "regression", "spirals", "standardize", "text", "train_test_split", "windows", "xor",
 ]  # fmt: skip
 
 Examples = tuple[Array, Array]  # x, y
