@@ -16,9 +16,14 @@ Read the source in this order:
     schedules.py     how the learning rate changes
     data.py          data sets
     training.py      the loop in the open
+    metrics.py       how right, as one number
+    callbacks.py     what is done beside a training
+    models/          training by one call
+    checkpoints/     what was learned, on disk, and back again
 
-(Beside them: arrays.py, modes.py, random.py and creation.py, a page each; drawing.py, the picture
-of a computation; __main__.py, all of it at work on handwritten digits.)
+(Beside them: arrays.py, modes.py, random.py, creation.py, printed.py and text.py, a page each;
+drawing.py, the picture of a computation; plotting.py, that of a training; __main__.py, all of it at
+work on handwritten digits.)
 
     >>> import tinygrad_edu as tg
     >>> x = tg.Tensor(3.0, requires_grad=True)

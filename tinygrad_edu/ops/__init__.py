@@ -19,6 +19,7 @@ from tinygrad_edu.ops import (
     elementwise,
     linalg,
     neural,
+    normalizing,
     recurrent,
     reductions,
     shaping,
@@ -29,14 +30,15 @@ from tinygrad_edu.ops.convolution import *  # noqa: F403
 from tinygrad_edu.ops.elementwise import *  # noqa: F403
 from tinygrad_edu.ops.linalg import *  # noqa: F403
 from tinygrad_edu.ops.neural import *  # noqa: F403
+from tinygrad_edu.ops.normalizing import *  # noqa: F403
 from tinygrad_edu.ops.recurrent import *  # noqa: F403
 from tinygrad_edu.ops.reductions import *  # noqa: F403
 from tinygrad_edu.ops.shaping import *  # noqa: F403
 from tinygrad_edu.tensor import NUMPY_SPELLING, Tensor, plain
 
 FAMILIES = (
-    arithmetic, elementwise, activations, reductions, shaping, linalg, neural, convolution,
-    recurrent,
+    arithmetic, elementwise, activations, reductions, shaping, linalg, neural, normalizing,
+    convolution, recurrent,
 )  # fmt: skip
 OPS: dict[str, Callable[..., Any]] = {
     name: getattr(family, name) for family in FAMILIES for name in family.__all__
