@@ -215,12 +215,12 @@ def test_neighbours_are_updated_together_and_gaps_are_left_out(monkeypatch):
 def test_threads_are_started_only_if_there_is_enough_to_do(monkeypatch):
     started = []
 
-    class Thread(threading.Thread):
+    class Helper(parts._Helper):
         def start(self):
             started.append(self)
             super().start()
 
-    monkeypatch.setattr(parts.threading, "Thread", Thread)
+    monkeypatch.setattr(parts, "_Helper", Helper)
     for threaded, threads, extra in ((20, 3, 2), (21, 3, 0), (20, 1, 0)):
         cut(monkeypatch, 5, threaded, threads)
         started.clear()
@@ -230,6 +230,37 @@ def test_threads_are_started_only_if_there_is_enough_to_do(monkeypatch):
     cut(monkeypatch, 20, 1, 3)
     counted([(20,)])
     assert not started  # one block: nothing to share
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals on this system")
+def test_an_interrupted_step_waits_for_those_who_still_write(monkeypatch):
+    """An interrupted join() seems to be over on Python 3.10 to 3.12, while the thread writes on."""
+    cut(monkeypatch, 5, 1, 2)
+    main, begun, written, interrupts = threading.current_thread(), threading.Event(), [], []
+
+    def interrupt(*_):
+        interrupts.append(True)
+        raise KeyboardInterrupt
+
+    def slow(self, theta, g, count):
+        if threading.current_thread() is main:
+            begun.wait(timeout=60)
+            return  # it is soon done with all other pieces, and waits
+        if not begun.is_set():
+            begun.set()
+            time.sleep(0.3)
+        written.append(True)
+
+    monkeypatch.setattr(Counting, "update", slow)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            counted([(40,)])
+        assert len(interrupts) > 1 and written
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_threads_share_the_work(monkeypatch):

@@ -184,23 +184,42 @@ def for_each(pieces: list[Piece], update: Callable[[Piece, float], Any], scale: 
         except BaseException as error:
             errors.append(error)
 
-    threads = [  # each in a copy of this thread's context: np.errstate holds there, too
-        threading.Thread(target=contextvars.copy_context().run, args=(work,))
-        for _ in range(THREADS - 1)
-    ]
-    for thread in threads:
-        thread.start()
+    helpers = [_Helper(work) for _ in range(THREADS - 1)]
+    for helper in helpers:
+        try:
+            helper.start()
+        except BaseException as error:  # Ctrl-C; it may run all the same
+            errors.append(error)
     work()
-    for thread in threads:
-        _join(thread, errors)
+    for helper in helpers:
+        helper.wait(errors)
     if errors:
         raise errors.pop()  # not errors[0]: its traceback would hold the list that holds it
 
 
-def _join(thread: threading.Thread, errors: list[BaseException]) -> None:
-    """Wait until the thread is done, also if Ctrl-C comes meanwhile: it is writing."""
-    while thread.is_alive():
+class _Helper(threading.Thread):
+    """A thread that works in a copy of this one's context, so that np.errstate holds there, too."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__()
+        self.work, self.within = work, contextvars.copy_context()
+        self.done = threading.Event()
+
+    def run(self) -> None:
         try:
-            thread.join()
-        except BaseException as error:
-            errors.append(error)
+            self.within.run(self.work)
+        finally:
+            self.done.set()
+
+    def wait(self, errors: list[BaseException]) -> None:
+        """Wait until it is done, also if Ctrl-C comes meanwhile: it is writing.
+
+        An event tells, since a thread whose `join` was interrupted seems to have ended (up to
+        Python 3.12).
+        """
+        while self.ident is not None and not self.done.is_set():
+            try:
+                self.done.wait()
+                self.join()
+            except BaseException as error:
+                errors.append(error)
