@@ -38,9 +38,12 @@ def normalize(x, scale=None, shift=None, axis=-1, epsilon=1e-5):
 
     def dx(g):
         e = g * slope
-        return e - _mean(e, axes) - c * (_mean_product(e, c, axes) * (r * r))
+        mean, lean = _mean(e, axes), _mean_product(e, c, axes) * (r * r)
+        e -= c * lean  # e is ours: nobody else has seen it
+        e -= mean
+        return e
 
-    return z, dx, lambda g: _summed(g * (c * r), scale), lambda g: _summed(g, shift)
+    return z, dx, lambda g: _dscale(g * c, r, scale), lambda g: _summed(g, shift)
 
 
 def _mean(x, axes):
@@ -57,6 +60,17 @@ def _mean_product(x, y, axes):
 def _share(x, axes):
     """1 / n, n how many numbers become one."""
     return 1 / max(1, math.prod(x.shape[i] for i in axes))
+
+
+def _dscale(gc, r, scale):
+    """The sum of g c r over the axes along which scale was broadcast; r comes last if it can."""
+    own = r.shape[r.ndim - scale.ndim :]  # of r, the axes of scale
+    if own == scale.shape and r.size == scale.size:  # a batch_norm: an r for each scale
+        return _summed(gc, scale) * np.reshape(r, scale.shape)
+    if math.prod(own) == 1 and gc.shape[r.ndim - scale.ndim :] == scale.shape:
+        rows = np.reshape(gc, (r.size, scale.size))  # a layer_norm: an r for each row
+        return np.reshape(np.dot(np.reshape(r, r.size), rows), scale.shape)
+    return _summed(gc * r, scale)
 
 
 def _summed(g, parameter):
@@ -123,9 +137,10 @@ def _rms_norm(x, scale, axes, epsilon):
 
     def dx(g):
         e = g * slope
-        return e - x * (_mean_product(e, x, axes) * (r * r))
+        e -= x * (_mean_product(e, x, axes) * (r * r))  # e is ours: nobody else has seen it
+        return e
 
-    return x * slope, dx, lambda g: _summed(g * (x * r), scale)
+    return x * slope, dx, lambda g: _dscale(g * x, r, scale)
 
 
 def batch_norm(
