@@ -281,11 +281,19 @@ def test_the_mode_follows_the_name(name, mode):
 @pytest.mark.parametrize("callback", [EarlyStopping, lambda m: ModelCheckpoint("x", m, True)])
 def test_an_unknown_number_lists_those_there_are(callback):
     model = compiled()
-    with pytest.raises(
-        ValueError, match="no 'val_loss' to monitor; there are loss, accuracy. Give"
-    ):
-        fit(model, callback("val_loss"), epochs=9)
+    with pytest.raises(ValueError, match="no 'acc' to monitor; there are loss, accuracy"):
+        fit(model, callback("acc"), epochs=9)
     assert model.epochs == 1
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, lambda m: ModelCheckpoint("x", m, True)])
+def test_validation_data_that_are_missing_are_missed_before_the_first_step(callback):
+    model = compiled()
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="'val_loss' is of validation data; give fit some"):
+        fit(model, callback("val_loss"), epochs=9)
+    assert all((before[name] == array).all() for name, array in model.state_dict().items())
+    fit(model, callback("val_loss"), epochs=1, validation_data=(X, Y))
 
 
 @pytest.mark.parametrize(

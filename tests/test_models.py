@@ -384,14 +384,18 @@ def test_labels_may_stand_in_a_column():
     assert found[0] == found[1]
 
 
-def test_a_column_of_predictions_for_a_row_of_targets_says_what_to_do():
-    model = compiled(MLP(3, 1, rng=0), "mse")
-    with pytest.raises(ValueError, match=r"predicts \(32, 1\), but y is \(32,\): give y.reshape"):
-        model.fit(X, Y, verbose=0)
+def test_a_row_of_targets_is_made_a_column_for_a_column_of_predictions():
+    found = []
+    for y in (Y, Y[:, None]):
+        model = compiled(MLP(3, 1, rng=0), "mse", metrics=["mae", "accuracy"], rng=0)
+        found.append((model.fit(X, y, validation_split=0.5, verbose=0).history, bits(model)))
+    assert found[0] == found[1]
+
+
+def test_a_row_of_predictions_for_a_column_of_targets_says_what_to_do():
     squeezing = compiled(Sequential(Linear(3, 1, rng=0), lambda x: x.reshape(-1)), "mse")
     with pytest.raises(ValueError, match=r"give y\.reshape\(-1\) to fit"):
         squeezing.evaluate(X, Y[:, None])
-    model.fit(X, Y[:, None], verbose=0)
     squeezing.fit(X, Y, verbose=0)
 
 
@@ -981,3 +985,96 @@ def test_the_checkpoint_callback_writes_what_save_writes(tmp_path):
     fresh = compiled(rng=0).load(tmp_path / "a")
     assert bits(fresh) == bits(model)
     assert fresh.epochs == 2
+
+
+# ---------------------------------------------------------------- habits from elsewhere
+
+
+class KerasSequence:
+    """What Keras calls a Sequence: a length, and batches by number that never raise IndexError."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        rows = slice(8 * number, 8 * number + 8)
+        return X[rows], Y[rows]
+
+
+def test_a_sequence_of_keras_is_gone_through_by_number():
+    model = compiled(rng=0)
+    assert model.fit(KerasSequence(), epochs=3, verbose=0).epoch == [0, 1, 2]
+    twin = compiled(rng=0)
+    twin.fit([KerasSequence()[0], KerasSequence()[1]], epochs=3, verbose=0)
+    assert bits(model) == bits(twin)
+    model.fit(KerasSequence(), steps_per_epoch=5, epochs=1, verbose=0)
+
+
+def test_named_metrics_split_where_the_loss_does():
+    model = compiled(
+        MLP(3, 1, rng=0), "binary_cross_entropy_with_logits", metrics=["precision", "f1"]
+    )
+    model.fit(X, Y, epochs=3, verbose=0)
+    prediction = model.predict(X)[:, 0]
+    _, precision, f1 = model.evaluate(X, Y)
+    assert precision == metrics.precision(prediction, Y, threshold=0.0)
+    assert f1 == metrics.f1(prediction, Y, threshold=0.0)
+    assert precision != metrics.precision(prediction, Y, threshold=0.5)
+
+
+def test_the_summary_knows_the_kinds_of_several_inputs():
+    class Both(Model):
+        def __init__(self):
+            self.rows, self.last = layers.Embedding(5, 3, rng=0), Linear(4, 1, rng=0)
+
+        def forward(self, rows, numbers):
+            return self.last(tg.concatenate([self.rows(rows), numbers], axis=1))
+
+    model = compiled(Both(), "mse")
+    model.fit((np.arange(4), drawn(4, 1)), np.zeros(4), verbose=0)
+    assert "Embedding" in model.summary()
+
+
+def test_layers_may_be_an_attribute_of_ones_own():
+    class Own(Model):
+        def __init__(self):
+            self.layers = [Linear(3, 4, rng=0), Linear(4, 2, rng=0)]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    model = compiled(Own())
+    model.fit(X, Y, verbose=0)
+    assert model.predict(X).shape == (len(X), 2)
+
+
+def test_a_frozen_part_may_be_used_in_another_model():
+    base = Sequential(Linear(3, 4, rng=0), ReLU())
+    whole = compiled(Sequential(base, Linear(4, 2, rng=0)))
+    whole.fit(X, Y, verbose=0)
+    base.freeze()
+    learned = bits(base)
+    other = compiled(Sequential(base, Linear(4, 2, rng=1)))
+    other.fit(X, Y, verbose=0)
+    assert bits(base) == learned
+    base.unfreeze()
+    with pytest.raises(ValueError, match="already belongs to an optimizer"):
+        compiled(Sequential(base, Linear(4, 2, rng=1)))
+
+
+def test_switches_of_keras_are_refused_where_they_would_do_nothing():
+    model = compiled()
+    with pytest.raises(AttributeError, match=r"trainable is said by freeze\(\)"):
+        model.trainable = False
+    assert not hasattr(model, "trainable")
+    with pytest.raises(AttributeError, match=r"`lr` here: optimizer.lr = 0.5"):
+        model.optimizer.learning_rate = 0.5
+    assert not hasattr(model.optimizer, "learning_rate")
+
+
+def test_numbers_too_large_for_the_dtype_are_an_error_of_the_loss_and_no_warning():
+    model = compiled(MLP(3, 1, rng=0), "mse")
+    with pytest.raises(FloatingPointError, match="the loss is"), np.errstate(invalid="ignore"):
+        model.fit(np.full((4, 3), 1e300), np.zeros(4), verbose=0)

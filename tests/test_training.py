@@ -308,10 +308,11 @@ def test_shuffling_leaves_the_data_where_it_is_and_follows_its_seed():
 
 def test_a_generator_shuffles_every_epoch_anew_and_the_default_one_follows_manual_seed():
     data, rng = np.arange(50), np.random.default_rng(3)
-    first, second = (next(get_batches(data, 50, shuffle=True, rng=rng)).tolist() for _ in "ab")
+    batches = get_batches(data, 50, shuffle=True, rng=rng)
+    first, second = (next(iter(batches)).tolist() for _ in "ab")
     assert first != second
     tg.manual_seed(3)
-    assert next(get_batches(data, 50, shuffle=True)).tolist() == first
+    assert next(iter(get_batches(data, 50, shuffle=True))).tolist() == first
 
 
 def test_shuffling_never_touches_numpys_global_generator():
@@ -456,3 +457,10 @@ def test_a_vector_of_another_length_is_refused(shape):
         vector_to_parameters(np.zeros(shape), parameters)
     assert str(shape) in str(caught.value)
     assert parameters[0].tolist() == [1, 2]
+
+
+def test_batches_can_be_gone_through_again_in_another_order():
+    batches = get_batches(np.arange(10), 4, shuffle=True, rng=0)
+    assert len(batches) == 3
+    first, second = (np.concatenate(list(batches)).tolist() for _ in "ab")
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second

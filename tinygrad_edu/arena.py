@@ -142,13 +142,19 @@ class Arena:
         self.walked.clear()
 
 
+def is_taken(t: Tensor) -> bool:
+    """Is it in the arena of an optimizer already?"""
+    return t._home is not None and t._home.arena() is not None
+
+
 def check_free(tensors: list[Tensor]) -> None:
     """Refuse tensors that are in the arena of an optimizer already."""
     for i, t in enumerate(tensors):
-        if t._home is not None and t._home.arena() is not None:
+        if is_taken(t):
             raise ValueError(
                 f"optimizer: parameter {_named(t, i)} already belongs to an optimizer; two would "
-                "disturb each other. Give it to one, or delete the old optimizer."
+                "disturb each other. Give it to one, or delete the old optimizer before the new "
+                "one is made (del optimizer)."
             )
 
 

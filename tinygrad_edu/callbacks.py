@@ -43,6 +43,7 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = MappingProxyType({})
+    validated = False  # is there validation data?
     last = False  # True: called after those that come later in the list
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -87,6 +88,7 @@ class Monitor(Callback):
     their names.
     """
 
+    watching = True  # False: it looks at no number after all
     SCORES = ("acc", "precision", "recall", "f1", "r2", "auc", "score", "fbeta", "f_score")
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
@@ -110,15 +112,19 @@ class Monitor(Callback):
         return math.inf if self.mode == "min" else -math.inf
 
     def on_train_begin(self, logs: Logs) -> None:
+        if self.watching and self.monitor.startswith("val_") and not self.validated:
+            raise ValueError(
+                f"{self._name}: {self.monitor!r} is of validation data; give fit some "
+                "(validation_data or validation_split), or monitor another number, such as 'loss'."
+            )
         self.best = self._worst
 
     def watched(self, logs: Logs) -> float:
         """The number; ValueError with the names there are, if it is not among them."""
         if self.monitor not in logs:
-            hint = " Give fit validation data." if self.monitor.startswith("val_") else ""
             raise ValueError(
                 f"{self._name}: there is no {self.monitor!r} to monitor; there are "
-                f"{', '.join(logs)}.{hint}"
+                f"{', '.join(logs)}."
             )
         return logs[self.monitor]
 
@@ -225,7 +231,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         self.path = os.fspath(path)
-        self.save_best_only = save_best_only
+        self.save_best_only = self.watching = save_best_only
         self.every = whole("ModelCheckpoint: every", every, 1)
         self.verbose = verbose
 

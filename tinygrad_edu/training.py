@@ -14,7 +14,7 @@ do the same in place.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -123,13 +123,11 @@ def _as_given(g: Array, x: Any) -> Any:
 # ---------------------------------------------------------------- batches
 
 
-def get_batches(
-    data: Any, batch_size: int = 50, shuffle: bool = False, rng: Rng = None
-) -> Iterator[Any]:
+def get_batches(data: Any, batch_size: int = 50, shuffle: bool = False, rng: Rng = None) -> Batches:
     """The rows of `data` in batches: of an array, or of several arrays in a tuple at the same rows.
 
     The last batch may be smaller. With `shuffle=True` the rows come in a random order, without
-    moving the data itself.
+    moving the data itself: another one each time that one goes through them.
 
     Raises ValueError for no rows, for arrays of different lengths, and for a batch size below 1.
 
@@ -137,31 +135,40 @@ def get_batches(
     >>> [batch[1].tolist() for batch in get_batches((x, y), batch_size=2)]
     [[0, 10], [20, 30], [40]]
     """
-    several = isinstance(data, tuple)
-    arrays = [
-        x if isinstance(x, (np.ndarray, Tensor)) else np.asarray(x)
-        for x in (data if several else (data,))
-    ]
-    lengths = [np.shape(x)[0] if np.ndim(x) else 0 for x in arrays]
-    if len(set(lengths)) != 1:
-        raise ValueError(f"get_batches: arrays of lengths {lengths}; they must have equal lengths.")
-    if lengths[0] == 0:
-        raise ValueError("get_batches: there are no rows to make batches of.")
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(
-            f"get_batches: batch_size={batch_size} must be at least 1 (a whole number)."
-        )
-    return _batches(arrays, lengths[0], batch_size, as_generator(rng) if shuffle else None, several)
+    return Batches(data, batch_size, as_generator(rng) if shuffle else None)
 
 
-def _batches(
-    arrays: Sequence[Any], n: int, size: int, generator: np.random.Generator | None, several: bool
-) -> Iterator[Any]:
-    order = None if generator is None else generator.permutation(n)
-    for start in range(0, n, size):
-        rows: Any = slice(start, start + size)
-        batch = tuple(x[rows if order is None else order[rows]] for x in arrays)
-        yield batch if several else batch[0]
+class Batches:
+    """What `get_batches` makes: to go through as often as one likes; `len` is how many they are."""
+
+    def __init__(self, data: Any, batch_size: int, generator: np.random.Generator | None) -> None:
+        self._several = isinstance(data, tuple)
+        self._arrays = [
+            x if isinstance(x, (np.ndarray, Tensor)) else np.asarray(x)
+            for x in (data if self._several else (data,))
+        ]
+        lengths = [np.shape(x)[0] if np.ndim(x) else 0 for x in self._arrays]
+        if len(set(lengths)) != 1:
+            raise ValueError(
+                f"get_batches: arrays of lengths {lengths}; they must have equal lengths."
+            )
+        if lengths[0] == 0:
+            raise ValueError("get_batches: there are no rows to make batches of.")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(
+                f"get_batches: batch_size={batch_size} must be at least 1 (a whole number)."
+            )
+        self._rows, self._size, self._generator = lengths[0], int(batch_size), generator
+
+    def __len__(self) -> int:
+        return math.ceil(self._rows / self._size)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = None if self._generator is None else self._generator.permutation(self._rows)
+        for start in range(0, self._rows, self._size):
+            rows: Any = slice(start, start + self._size)
+            batch = tuple(x[rows if order is None else order[rows]] for x in self._arrays)
+            yield batch if self._several else batch[0]
 
 
 # ---------------------------------------------------------------- gradients as a whole

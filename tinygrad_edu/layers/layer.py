@@ -181,7 +181,8 @@ class Layer:
 
         `input_shape` is that of one example, without the batch axis; a list of such tuples is for a
         `forward` of several inputs. The layer is run once, on zeros, and left exactly as it was.
-        `dtype` is that of the zeros: the parameters', or whole numbers where an Embedding is first.
+        `dtype` is that of the zeros, or a list of one for each input: if left out the parameters', or
+        whole numbers where an Embedding is first.
         In the table n stands for the number of examples; the multiply-adds are those of one.
 
         >>> from tinygrad_edu.layers import MLP
@@ -238,6 +239,19 @@ class _OfModels:
 
 for name in ("compile", "fit", "evaluate", "predict", "save", "load"):
     setattr(Layer, name, _OfModels(name))
+
+
+class _Elsewhere:
+    """In the place of a switch that Keras has: setting it here would do nothing, silently."""
+
+    def __get__(self, layer: Any, kind: type) -> Any:
+        raise AttributeError(f"{kind.__name__}: trainable is said by freeze() and unfreeze() here.")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        self.__get__(layer, type(layer))
+
+
+Layer.trainable = _Elsewhere()  # type: ignore[attr-defined]
 
 
 def _line(value: Any) -> str:

@@ -37,8 +37,10 @@ Calls = dict[int, list[Call]]  # of every layer, by its id
 
 def table(layer: Layer, input_shape: Any, dtype: Any = None) -> str:
     """The lines of `Layer.summary`."""
+    shapes = _shapes(input_shape)
     dtype = _dtype(layer) if dtype is None else dtype
-    zeros = [Tensor(np.zeros((1, *shape), dtype)) for shape in _shapes(input_shape)]
+    dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
+    zeros = [Tensor(np.zeros((1, *s), one)) for s, one in zip(shapes, dtypes, strict=True)]
     with _noted(layer) as calls, no_grad():
         layer(*zeros)
         return "\n".join(_lines(layer, calls))

@@ -43,7 +43,10 @@ def as_rows(what: str, value: Any, dtype: Any) -> Array:
         )
     if array.ndim == 0:
         raise ValueError(f"{what}: one number, {array}, where an array of examples should be.")
-    return array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):  # then it is inf, and so is the loss, which says more
+        return array.astype(dtype, copy=False)
 
 
 def inputs_of(what: str, x: Any, dtype: Any) -> tuple[Array, ...]:
@@ -191,9 +194,15 @@ class Stream:
         """The number of batches in an epoch, or 0 if nobody knows."""
         return self.steps or (len(self.source) if hasattr(self.source, "__len__") else 0)
 
+    def _once(self) -> Iterator[Any]:
+        """Through all of them; by number what has only a length, such as Keras's Sequence."""
+        if hasattr(self.source, "__iter__") or not hasattr(self.source, "__len__"):
+            return iter(self.source)
+        return (self.source[i] for i in range(len(self.source)))
+
     def batches(self) -> Iterator[Batch]:
         """The batches of an epoch."""
-        source = self._next_ones(self.steps) if self.steps else iter(self.source)
+        source = self._next_ones(self.steps) if self.steps else self._once()
         empty = True
         for item in source:
             empty = False
@@ -205,7 +214,7 @@ class Stream:
         for done in range(steps):
             item = next(self._running, self)
             if item is self:  # it has ended, or was never begun
-                self._running = iter(self.source)
+                self._running = self._once()
                 item = next(self._running, self)
             if item is self:
                 raise ValueError(

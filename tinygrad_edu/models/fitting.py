@@ -28,7 +28,7 @@ __all__ = ["Callbacks", "Training", "evaluated", "in_mode", "trained"]
 @contextmanager
 def in_mode(layer: Layer, training: bool) -> Iterator[None]:
     """For a while all layers are in training, or in use; then each is as it was before."""
-    before = [(one, one.training) for one in layer.layers()]
+    before = [(one, one.training) for _, one in layer.named_layers()]
     try:
         layer.train(training)
         yield
@@ -176,7 +176,9 @@ def _mode(schedule: Any) -> str:
 class Callbacks:
     """The callbacks of a training, each called at its moments."""
 
-    def __init__(self, callbacks: Any, model: Any, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self, callbacks: Any, model: Any, params: Mapping[str, Any], validated: bool = False
+    ) -> None:
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
         for callback in given:
             if not isinstance(callback, Callback):
@@ -186,6 +188,7 @@ class Callbacks:
         for callback in self.all:
             callback.model = model
             callback.params = dict(params)
+            callback.validated = validated
         self.batch_begin = self._calls("on_batch_begin")
         self.batch_end = self._calls("on_batch_end")
 

@@ -214,7 +214,7 @@ class Model(Layer):
         elif validation_split:
             feed, validation = feed.split(validation_split, validation_steps)
         params = {"epochs": span.stop, "steps": len(feed) or None, "verbose": verbose}
-        called = fitting.Callbacks(callbacks, self, params)
+        called = fitting.Callbacks(callbacks, self, params, validation is not None)
         run.history = run.history.before(span.start, params)
         run.callbacks = called  # for what is saved meanwhile
         try:
@@ -287,9 +287,8 @@ class Model(Layer):
 
     def _note(self, inputs: tuple[Array, ...]) -> None:
         """Remember what an example looks like."""
-        shapes, dtypes = [x.shape[1:] for x in inputs], {x.dtype for x in inputs}
-        shape = shapes if len(shapes) > 1 else shapes[0]
-        self._seen = (shape, dtypes.pop() if len(dtypes) == 1 else None)
+        shapes, dtypes = [x.shape[1:] for x in inputs], [x.dtype for x in inputs]
+        self._seen = (shapes, dtypes) if len(inputs) > 1 else (shapes[0], dtypes[0])
 
     # Saving.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ THRESHOLDS: dict[Any, float] = {  # losses of two classes: from where on it is t
     losses.hinge: 0.0,
     losses.squared_hinge: 0.0,
 }
+THRESHOLDED = (metrics.binary_accuracy, metrics.precision, metrics.recall, metrics.f1)
 
 
 class Scoring:
@@ -42,7 +44,16 @@ class Scoring:
             self.metrics[name] = self._metric(metric)
 
     def _metric(self, metric: Any) -> Callable[[Array, Array], float]:
-        return self.accuracy if metric in ("accuracy", "acc") else metrics.get(metric)
+        if metric in ("accuracy", "acc"):
+            return self.accuracy
+        found = metrics.get(metric)
+        if isinstance(metric, str) and found in THRESHOLDED:
+            return partial(found, threshold=THRESHOLDS.get(self._plain_loss, 0.5))
+        return found
+
+    @property
+    def _plain_loss(self) -> Any:
+        return getattr(self.loss, "func", self.loss)  # of a functools.partial
 
     # Of a batch.
 
@@ -77,7 +88,7 @@ class Scoring:
         of two classes: the second class above 0.5; above 0 if the loss takes scores of any size, or
         there are targets of -1. Else the largest of the target's row, too.
         """
-        loss = getattr(self.loss, "func", self.loss)  # of a functools.partial
+        loss = self._plain_loss
         if target.ndim < prediction.ndim and prediction.shape[-1] > 1:
             return metrics.accuracy(prediction, target)
         if loss in THRESHOLDS or prediction.ndim == 1 or prediction.shape[-1] == 1:
@@ -98,7 +109,13 @@ def one_tensor(prediction: Any) -> Tensor:
 
 
 def fitted(target: Array, prediction: Any) -> Array:
-    """Labels in a column, (n, 1), become (n,) where there are scores for several classes."""
+    """The target in the shape that is meant, as Keras has it.
+
+    A row of targets (n,) becomes a column where predictions are one, (n, 1); labels in a column
+    become a row where there are scores for several classes.
+    """
+    if target.ndim == 1 and prediction.shape == (len(target), 1):
+        return target[:, None]
     column = target.ndim == prediction.ndim > 1 and target.shape[-1] == 1 != prediction.shape[-1]
     return target[..., 0] if column and target.dtype.kind in "iu" else target
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.arena import check_free
+from tinygrad_edu.arena import check_free, is_taken
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.optimizers import finite, saving
 from tinygrad_edu.optimizers.explaining import explanation, formula
@@ -128,6 +128,17 @@ class Optimizer:
     @lr.setter
     def lr(self, lr: Rate) -> None:
         self._set(self.checked({"lr": lr}))
+
+    @property
+    def learning_rate(self) -> float:
+        """Others' name of `lr`."""
+        raise AttributeError(f"{type(self).__name__}: the learning rate is `lr` here.")
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}: the learning rate is `lr` here: optimizer.lr = {rate!r}."
+        )
 
     @property
     def schedule(self) -> Callable[[int], float] | None:
@@ -278,6 +289,8 @@ class Optimizer:
     def bind(self, params: Any) -> Optimizer:
         """Take charge of these parameters, and return the optimizer.
 
+        A frozen parameter that another optimizer has is left to that one.
+
         Raises TypeError for what is no parameter, ValueError for none at all, for one that another
         optimizer has, and for one in two groups.
         """
@@ -321,7 +334,8 @@ class Optimizer:
                     f"{name}: {key} is a matter of the whole step, not of a group; give it to the "
                     "optimizer."
                 )
-        return settings, tensors_of(given["params"])
+        tensors = tensors_of(given["params"])
+        return settings, [t for t in tensors if t.requires_grad or not is_taken(t)]
 
     def parameters(self) -> list[Tensor]:
         """All parameters, group by group."""
