@@ -11,7 +11,7 @@ import tinygrad_edu
 
 HOME = Path(tinygrad_edu.__file__).parent
 ORDER = [  # a module imports only from lines above its own
-    "arrays modes random spelled printed",
+    "arrays modes random spelled elsewhere printed",
     "chain",
     "tensor",
     "rules",

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tinygrad_edu import elsewhere
 
 PORTS = Path(__file__).parent / "ports"
 
@@ -203,3 +204,25 @@ def test_every_name_in_the_table_is_here() -> None:
         found: Any = tg
         for part in name.split("."):
             found = getattr(found, part)
+
+
+def test_a_name_of_others_is_told_in_the_error() -> None:
+    for module, name, there in (
+        (tg, "cat", "tg.concatenate"),
+        (tg.layers, "Dense", r"tg.layers.Linear\(inputs, outputs\)"),
+        (tg.losses, "MSELoss", "tg.losses.mean_squared_error"),
+    ):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'; here it is {there}"):
+            getattr(module, name)
+        with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):
+            module.nonsense  # noqa: B018
+
+
+def test_the_hints_lead_somewhere() -> None:
+    named = {name for text in elsewhere.HERE.values() for name in re.findall(r"tg\.([\w.]+)", text)}
+    for name in named:
+        found: Any = tg
+        for part in name.split("."):
+            found = getattr(found, part)
+    for name in elsewhere.HERE:
+        assert not hasattr(tg, name) and not hasattr(tg.layers, name), name

@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tests import BINARY
-from tinygrad_edu import Tensor, differentiable
+from tinygrad_edu import Tensor, differentiable, layers
 
 
 def leaf(data, dtype="float64"):
@@ -561,3 +561,42 @@ def test_the_first_error_is_kept_as_the_cause():
     with pytest.raises(ValueError) as refused:
         leaf(np.ones(2)) + np.ones(3)
     assert isinstance(refused.value.__cause__, ValueError)
+
+
+# ---------------------------------------------------------------- what is no Tensor
+
+
+class Column:
+    """Like a column of a table: it can become an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones((2, 3), dtype or np.float64)
+
+
+def test_lists_and_what_can_become_an_array_are_taken():
+    layer = layers.Linear(3, 4, rng=0)
+    assert layer([1, 2, 3]).shape == (4,)
+    assert layer([1, 2, 3]).tolist() == layer([1.0, 2.0, 3.0]).tolist()
+    assert layer(Column()).shape == (2, 4)
+    assert tg.norm([3, 4]).item() == 5
+    assert tg.reshape([1, 2, 3, 4], [2, 2]).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (None, "linear: its first argument is a NoneType, None; give a Tensor or an array"),
+        ("a", "linear: its first argument is a str, 'a'"),
+        ((tg.ones(2, 3), 1), "is a tuple of 2; give one Tensor. (A recurrent layer"),
+    ],
+)
+def test_what_is_no_array_is_named(x, message):
+    with pytest.raises(TypeError) as caught:
+        layers.Linear(3, 4, rng=0)(x)
+    assert message in str(caught.value)
+
+
+def test_an_error_that_a_rule_has_put_into_words_is_said_once():
+    with pytest.raises(ValueError, match="linear: x") as caught:
+        layers.Linear(3, 4, rng=0)(tg.ones(2, 5))
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__

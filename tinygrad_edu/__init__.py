@@ -81,7 +81,8 @@ _WHEN_ASKED = {
 def __getattr__(name: str) -> Any:
     """Modules that need more than NumPy, or time to load, are loaded when first asked for."""
     if name not in _WHEN_ASKED:
-        raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}")
+        hint = import_module("tinygrad_edu.elsewhere").hint(name)
+        raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}{hint}")
     module, attribute = _WHEN_ASKED[name]
     loaded = import_module(f"tinygrad_edu.{module}")
     return getattr(loaded, attribute) if attribute else loaded

@@ -90,14 +90,14 @@ def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:
             elif type(x) in _USUAL:
                 arrays.append(x)
             else:
-                arrays.append(_settled(x, args))
+                arrays.append(_settled(x, args, place == 1))
                 args = (*args[: place - 1], arrays[-1], *args[place:])
 
         # Run the rule.
         try:
             made = rule(*arrays, **options)
         except (ValueError, IndexError, TypeError, AttributeError) as error:
-            raise _explained(op, arrays, error) from error
+            raise _explained(op, arrays, error) from (None if _own(op, error) else error)
         if type(made) is not tuple:
             raise _no_tuple(op, made)
         data = made[0]
@@ -161,11 +161,11 @@ def _positional(op: Op, args: Any, options: dict[str, Any]) -> tuple[Any, dict[s
     return args, {name: _settled(plain(x), args) for name, x in options.items()}
 
 
-def _settled(x: Any, args: tuple[Any, ...]) -> Any:
+def _settled(x: Any, args: tuple[Any, ...], first: bool = False) -> Any:
     """What nobody can change behind the graph's back, and no other number than a real one.
 
-    Arrays and lists are copied; numbers of NumPy become Python's, which leave float32 alone; lists
-    and tuples of floats become arrays in the dtype of the floats beside them.
+    Arrays, what can become one, and lists are copied; numbers of NumPy become Python's, which leave
+    float32 alone; lists and tuples of floats become arrays in the dtype of the floats beside them.
     """
     if isinstance(x, np.ndarray):
         return as_array(x)
@@ -173,8 +173,10 @@ def _settled(x: Any, args: tuple[Any, ...]) -> Any:
         kind = _kind_of_numbers(x)
         if kind == "f":
             return np.asarray(x, _dtype_of_floats(map(plain, args)) or default_dtype())
-        if kind == "i" and isinstance(x, list):  # in a row they may be a shape, or name axes
-            return np.asarray(x) if isinstance(x[0], (list, tuple)) else tuple(x)
+        if kind == "i" and isinstance(x, list):
+            if first or isinstance(x[0], (list, tuple)):
+                return np.asarray(x)
+            return tuple(x)  # in a row they may be a shape, or name axes
         return copy.deepcopy(x)
     if isinstance(x, np.generic):
         x = x.item()
@@ -182,6 +184,8 @@ def _settled(x: Any, args: tuple[Any, ...]) -> Any:
         if isinstance(x, int):
             return int(x)  # a member of an enum, say
         return float(x)  # type: ignore[arg-type]  # a fraction, say; refuses a complex number
+    if hasattr(x, "__array__"):  # a column of a table, say
+        return as_array(np.asarray(x))
     return x
 
 
@@ -247,11 +251,32 @@ def _explained(op: Op, arrays: list[Any], error: Exception) -> Exception:
     )
     if isinstance(error, np.exceptions.AxisError):
         kind = ValueError
-    if str(error).startswith(f"{op.name}:"):
+    if _own(op, error):
         return kind(str(error))
+    if not isinstance(error, ValueError) and arrays and isinstance(arrays[0], _NO_ARRAYS):
+        return TypeError(_no_array(op, arrays[0]))
     shapes = [np.shape(x) for x in arrays if isinstance(x, (np.ndarray, list))]
     reason = _misfit(shapes) if "broadcast" in str(error) else None
     return kind(f"{op.name}: {' and '.join(map(str, shapes))}: {reason or error}")
+
+
+_NO_ARRAYS = (str, list, tuple, dict, type(None))
+
+
+def _own(op: Op, error: Exception) -> bool:
+    """Is it an error that the rule itself has put into words?"""
+    return str(error).startswith(f"{op.name}:")
+
+
+def _no_array(op: Op, x: Any) -> str:
+    """What to say where no array can be made of an op's first argument."""
+    text = f"{op.name}: its first argument is a {type(x).__name__}"
+    if isinstance(x, tuple) and any(isinstance(entry, Tensor) for entry in x):
+        return (
+            f"{text} of {len(x)}; give one Tensor. (A recurrent layer returns its outputs and its "
+            'state; with returns="last" or returns="sequence" it returns one of them.)'
+        )
+    return f"{text}, {x!r:.60}; give a Tensor or an array."
 
 
 def _misfit(shapes: list[tuple[int, ...]]) -> str | None:

@@ -72,7 +72,8 @@ def __getattr__(name: str) -> Any:
             loaded = import_module(f"tinygrad_edu.layers.{room}")
             globals().update({layer: getattr(loaded, layer) for layer in inside})
             return globals()[name]
-    raise AttributeError(f"module 'tinygrad_edu.layers' has no attribute {name!r}")
+    hint = import_module("tinygrad_edu.elsewhere").hint(name)
+    raise AttributeError(f"module 'tinygrad_edu.layers' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -181,7 +181,7 @@ class Layer:
 
         `input_shape` is that of one example, without the batch axis; a list of such tuples is for a
         `forward` of several inputs. The layer is run once, on zeros, and left exactly as it was.
-        `dtype` is that of the zeros, or a list of one for each input: if left out the parameters', or
+        `dtype` is that of the zeros, or a list, one for each input: if left out the parameters', or
         whole numbers where an Embedding is first.
         In the table n stands for the number of examples; the multiply-adds are those of one.
 

@@ -14,6 +14,8 @@ would quietly compare all with all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 from tinygrad_edu.losses.classes import binary_cross_entropy_with_logits, cross_entropy, nll
 from tinygrad_edu.losses.margins import categorical_hinge, hinge, squared_hinge
@@ -76,3 +78,8 @@ def get(name: str | Callable[..., Tensor]) -> Callable[..., Tensor]:
     if known is None:
         raise ValueError(f"losses: there is no {name!r}; there are {', '.join(_BY_NAME)}.")
     return known
+
+
+def __getattr__(name: str) -> Any:
+    hint = import_module("tinygrad_edu.elsewhere").hint(name)
+    raise AttributeError(f"module 'tinygrad_edu.losses' has no attribute {name!r}{hint}")

@@ -74,6 +74,8 @@ def _unequal(x, weight):
     if weight.ndim != 2 or x.ndim == 0:
         return ValueError(f"{shapes}make x (..., inputs) and weight (inputs, outputs).")
     remedy = f"Make the weight ({x.shape[-1]}, {weight.shape[1]}), or change the size of x."
+    if x.ndim == 1 and weight.shape[0] == 1:
+        remedy = "One number is one example: x.reshape(-1, 1) puts each into a row."
     if x.shape[-1] == weight.shape[1]:
         remedy = "The weight is (inputs, outputs): did you mean weight.T?"
     return ValueError(f"{shapes}{x.shape[-1]} != {weight.shape[0]}. {remedy}")
