@@ -278,7 +278,11 @@ def test_the_mode_follows_the_name(name, mode):
     assert EarlyStopping(name, mode="min").mode == "min"
 
 
-@pytest.mark.parametrize("callback", [EarlyStopping, lambda m: ModelCheckpoint("x", m, True)])
+def saving_the_best(monitor):
+    return ModelCheckpoint("x", monitor, save_best_only=True)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, saving_the_best])
 def test_an_unknown_number_lists_those_there_are(callback):
     model = compiled()
     with pytest.raises(ValueError, match="no 'acc' to monitor; there are loss, accuracy"):
@@ -286,7 +290,7 @@ def test_an_unknown_number_lists_those_there_are(callback):
     assert model.epochs == 1
 
 
-@pytest.mark.parametrize("callback", [EarlyStopping, lambda m: ModelCheckpoint("x", m, True)])
+@pytest.mark.parametrize("callback", [EarlyStopping, saving_the_best])
 def test_validation_data_that_are_missing_are_missed_before_the_first_step(callback):
     model = compiled()
     before = model.state_dict()
@@ -414,7 +418,7 @@ def test_a_log_that_cannot_be_written_is_known_at_once(tmp_path):
 def test_what_was_remembered_in_another_form_is_refused():
     model = compiled()
     fit(model, EarlyStopping("loss"))
-    model._run.remembered = {"EarlyStopping.0": {"best": "good"}}
+    model._run.remembered.load_state_dict({"EarlyStopping.0": {"best": "good"}})
     with pytest.raises(ValueError, match=r"EarlyStopping\.0 cannot go on"):
         fit(model, EarlyStopping("loss"), initial_epoch=1, epochs=2)
 
@@ -424,3 +428,53 @@ def test_the_logs_are_the_users_to_change():
     history = fit(model, LambdaCallback(on_epoch_end=lambda epoch, logs: logs.clear()), epochs=2)
     assert len(history.history["loss"]) == 2
     assert losses.get("cross_entropy") is model._run.scoring.loss
+
+
+# ---------------------------------------------------------------- a training that is resumed
+
+
+class Scores(Callback):
+    """Gives the epochs their validation losses."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs):
+        logs["val_loss"] = self.values[epoch]
+
+
+def test_what_early_stopping_had_ended_stays_ended(tmp_path):
+    def callbacks():
+        scores, path = Scores(3, 1, 2, 2, 0, 0, 0), tmp_path / "last"
+        return [scores, EarlyStopping("val_loss", patience=2), ModelCheckpoint(path)]
+
+    model = compiled()
+    fit(model, *callbacks(), epochs=7)
+    resumed = compiled().load(tmp_path / "last")
+    history = fit(resumed, *callbacks(), epochs=7, initial_epoch=resumed.epochs)
+    assert history.epoch == model.history.epoch == [0, 1, 2, 3]
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(resumed.state_dict()[name], array)
+
+
+def test_the_best_file_stays_the_best_when_the_last_one_is_resumed_from(tmp_path):
+    class Best(ModelCheckpoint):
+        def watched(self, logs):
+            return (5.0, 4.0, 1.0, 3.0, 2.0)[self.model.epochs - 1]
+
+    def both():
+        return [
+            ModelCheckpoint(tmp_path / "last"),
+            Best(tmp_path / "best", "loss", save_best_only=True),
+        ]
+
+    fit(compiled(), *both(), epochs=3)
+    resumed = compiled().load(tmp_path / "last")
+    fit(resumed, *both(), epochs=5, initial_epoch=3)
+    assert compiled().load(tmp_path / "best").epochs == 3
+
+
+def test_a_stop_before_the_first_step_trains_nothing():
+    model = compiled()
+    stop = LambdaCallback(on_train_begin=lambda logs: setattr(model, "stop_training", True))
+    assert fit(model, stop, epochs=3).epoch == []

@@ -869,7 +869,7 @@ def test_fit_goes_on_with_the_history_of_the_epochs_before():
     assert third.epoch == [0, 1, 2, 3, 4]
     assert np.isnan(third.history["val_loss"]).tolist() == [True] * 4 + [False]
     assert model.fit(X, Y, verbose=0).epoch == [0]
-    assert model.epochs == 7
+    assert model.epochs == 1
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -1078,3 +1078,47 @@ def test_numbers_too_large_for_the_dtype_are_an_error_of_the_loss_and_no_warning
     model = compiled(MLP(3, 1, rng=0), "mse")
     with pytest.raises(FloatingPointError, match="the loss is"), np.errstate(invalid="ignore"):
         model.fit(np.full((4, 3), 1e300), np.zeros(4), verbose=0)
+
+
+def test_a_long_history_can_be_saved(tmp_path):
+    model = compiled()
+    model.fit(X, Y, verbose=0)
+    for epoch in range(1, 100_000):
+        model.history.epoch.append(epoch)
+        model.history.history["loss"].append(epoch / 7)
+    model.save(tmp_path / "run")
+    other = compiled().load(tmp_path / "run")
+    assert other.history.history == model.history.history
+    assert other.epochs == 100_000
+
+
+def test_a_run_goes_into_a_model_that_other_callbacks_have_watched(tmp_path):
+    model, other = compiled(), compiled()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "run")
+    other.fit(X, Y, verbose=0, callbacks=[EarlyStopping("loss")])
+    assert bits(other.load(tmp_path / "run")) == bits(model)
+    other.save(tmp_path / "run")
+    assert bits(model.load(tmp_path / "run")) == bits(other)
+
+
+@pytest.mark.parametrize("state", [
+    {"epoch": [0], "history": {"loss": [1.0]}},
+    {"epoch": np.array([0]), "history": {"loss": np.array([1.0, 2.0])}},
+    {"epoch": np.array([0]), "history": {"loss": np.array([1])}},
+    {"epoch": np.array([0.5]), "history": {}},
+    {"epoch": np.array([0])},
+])  # fmt: skip
+def test_a_history_refuses_what_is_none_and_stays_as_it_is(state):
+    history = History()
+    history.record(0, {"loss": 3.0})
+    with pytest.raises(ValueError, match="nothing was loaded"):
+        history.load_state_dict(state)
+    assert history.epoch == [0] and history.history == {"loss": [3.0]}
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "cosine_similarity", "kld"])
+def test_a_loss_of_rows_refuses_a_batch_that_looks_like_one(loss):
+    model = compiled(Sequential(Linear(3, 1, rng=0), layers.Reshape()), loss)
+    with pytest.raises(ValueError, match=r"predicts \(32,\), but .* wants a row for each"):
+        model.fit(X, Y, verbose=0)

@@ -160,7 +160,6 @@ INTERRUPTED = """
         layers.Linear(8, 2, rng=2),
     )
     model.compile("cross_entropy", "adam", ["accuracy"], rng=0)
-    total = 0
     for i in range(20):
         ends = Ends()
         ends.on_epoch_begin = lambda epoch, logs: epoch == 1 and print("go", flush=True)
@@ -169,16 +168,14 @@ INTERRUPTED = """
         history = model.fit(x, y, batch_size=10, epochs=10**9, validation_data=(x, y),
                             callbacks=[ends], verbose=2 if i == 19 else 0)
         n = len(history.epoch)
-        total += n
         steps = model.optimizer.iterations - before
         assert history.interrupted and ends.ended == 1
         assert model.training is (i % 2 == 0)
-        assert model.epochs == total and history.epoch == list(range(n))
+        assert model.epochs == n and history.epoch == list(range(n))
         assert {len(values) for values in history.history.values()} == {n}
         assert n * 6 <= steps <= n * 6 + 6, (n, steps)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         more = model.fit(x, y, batch_size=10, epochs=2, verbose=0)
-        total += 2
         assert not more.interrupted and np.isfinite(more.history["loss"]).all()
     print("all is well", flush=True)
 """
@@ -326,4 +323,31 @@ def test_the_first_is_noted_and_the_second_raised():
             interrupts.check()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_output_that_nobody_reads_does_not_end_the_training(monkeypatch, tmp_path):
+    class Closed:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    Lines(3).say("ended")
+    with open(tmp_path / "log", "w", encoding="ascii") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        Lines(3).end(0, {"pré": 1.0})
+    assert (tmp_path / "log").read_text() == "Epoch 1/3 - pr\\xe9: 1.0000\n"
+
+
+def test_a_second_ctrl_c_on_the_way_out_leaves_the_handler_as_it_was():
+    interrupts = Interrupts()
+    with interrupts:
+        interrupts.asked = True
+        interrupts.__exit__(None, None, None)
+        interrupts._heard(signal.SIGINT, None)  # too late to be raised
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

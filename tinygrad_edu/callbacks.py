@@ -43,8 +43,7 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = MappingProxyType({})
-    validated = False  # is there validation data?
-    last = False  # True: called after those that come later in the list
+    validated = False  # is there validation data, or somebody else who may give such numbers?
 
     def on_train_begin(self, logs: Logs) -> None:
         """The training begins; forget the one before."""
@@ -57,6 +56,9 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """It is over, validation included."""
+
+    def after_epoch(self, epoch: int, logs: Logs) -> None:
+        """All callbacks have seen its end: the moment to save what they remember, too."""
 
     def on_batch_begin(self, batch: int, logs: Logs) -> None:
         """A batch is about to be used; `logs` is empty."""
@@ -152,10 +154,10 @@ class EarlyStopping(Monitor):
         monitor: str = "val_loss",
         min_delta: float = 0.0,
         patience: int = 0,
+        verbose: int = 0,
         mode: str = "auto",
         baseline: float | None = None,
         restore_best_weights: bool = True,
-        verbose: int = 0,
     ) -> None:
         super().__init__(monitor, mode, abs(min_delta))
         self.patience = whole("EarlyStopping: patience", patience, 0)
@@ -183,9 +185,15 @@ class EarlyStopping(Monitor):
                 self._weights = self.model.state_dict()
             if self.baseline is None or self.improves(value, self.baseline):
                 self.wait = 0
-        if self.wait > 0 and self.wait >= self.patience:
-            self.stopped_epoch = epoch
-            self.model.stop_training = True
+        if self._is_over():
+            self._stop(epoch)
+
+    def _is_over(self) -> bool:
+        return self.wait > 0 and self.wait >= self.patience
+
+    def _stop(self, epoch: int) -> None:
+        self.stopped_epoch = epoch
+        self.model.stop_training = True
 
     def on_train_end(self, logs: Logs) -> None:
         if self._weights:
@@ -200,13 +208,16 @@ class EarlyStopping(Monitor):
 
     def state_dict(self) -> dict[str, Any]:
         epoch = -1 if self.best_epoch is None else self.best_epoch
-        return {"best": self.best, "best_epoch": epoch, "wait": self.wait, "weights": self._weights}
+        weights = {name: array.copy() for name, array in self._weights.items()}
+        return {"best": self.best, "best_epoch": epoch, "wait": self.wait, "weights": weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         weights = {name: np.array(v) for name, v in state["weights"].items()}
         self._weights = weights if self.restore_best_weights else {}
         self.best, self.wait = float(state["best"]), int(state["wait"])
         self.best_epoch = None if state["best_epoch"] < 0 else int(state["best_epoch"])
+        if self._is_over():  # it ended the training that is resumed
+            self._stop(self.model.epochs - 1)
 
 
 class ModelCheckpoint(Monitor):
@@ -218,16 +229,14 @@ class ModelCheckpoint(Monitor):
     `monitor` has improved; `every` is the number of epochs from one look to the next.
     """
 
-    last = True
-
     def __init__(
         self,
         path: str | os.PathLike[str],
         monitor: str = "val_loss",
+        verbose: int = 0,
         save_best_only: bool = False,
         mode: str = "auto",
         every: int = 1,
-        verbose: int = 0,
     ) -> None:
         super().__init__(monitor, mode)
         self.path = os.fspath(path)
@@ -236,17 +245,18 @@ class ModelCheckpoint(Monitor):
         self.verbose = verbose
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        if (epoch + 1) % self.every:
-            return
-        if self.save_best_only:
+        self._due = (epoch + 1) % self.every == 0
+        if self._due and self.save_best_only:
             value = self.watched(logs)
-            if not self.improves(value, self.best):
-                return
-            self.best = value
-        path = self._path(epoch, logs)
-        self.model.save(path)
-        if self.verbose:
-            print(f"ModelCheckpoint: saved {path}")
+            self._due = self.improves(value, self.best)
+            self.best = value if self._due else self.best
+
+    def after_epoch(self, epoch: int, logs: Logs) -> None:
+        if self._due:  # saved when all others have made up their minds, which is saved with it
+            path = self._path(epoch, logs)
+            self.model.save(path)
+            if self.verbose:
+                print(f"ModelCheckpoint: saved {path}")
 
     def _path(self, epoch: int, logs: Logs) -> str:
         try:

@@ -206,10 +206,12 @@ def _read(source: str, ours: bool) -> tuple[dict[str, Array], dict[str, str]]:
     if os.path.exists(source) and not os.path.isfile(source):
         raise CheckpointError("this is no file")
     with open(source, "rb") as stream:
+        file = stream.read(16)  # enough to know it by
+        end, size = 8 + int.from_bytes(file[:8], "little"), os.fstat(stream.fileno()).st_size
+        if len(file) < 8 or end > size or file[8:9] != b"{":
+            raise CheckpointError(f"this is {_what_it_is(file)}")
+        stream.seek(0)
         file = stream.read()
-    end = 8 + int.from_bytes(file[:8], "little")
-    if len(file) < 8 or end > len(file) or file[8:9] != b"{":
-        raise CheckpointError(f"this is {_what_it_is(file)}")
     if end > 8 + LONGEST:
         raise CheckpointError(f"its header is longer than {LONGEST:,} bytes")
     if ours:

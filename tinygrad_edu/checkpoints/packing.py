@@ -109,6 +109,8 @@ class Packing:
     def _packed_dict(self, x: Mapping[Any, Any], name: str) -> Any:
         if all(isinstance(key, str) and not key.startswith("$") for key in x):
             return {key: self.pack(value, joined(name, key)) for key, value in x.items()}
+        if any(isinstance(key, int) and not -SHORT <= key < SHORT for key in x):
+            raise TypeError(f"save: {name or 'a dict'} has a key beyond 64 bits; make it a text.")
         pairs = [[self.pack(key, name), self.pack(x[key], joined(name, key))] for key in x]
         return {"$dict": pairs}
 
@@ -214,6 +216,8 @@ class Unpacking:
 
     def _pairs(self, content: Any, name: str) -> dict[Any, Any]:
         pairs = [(self.unpack(key, name), value) for key, value in _list(content)]
+        if any(isinstance(key, int) and not -SHORT <= key < SHORT for key, _ in pairs):
+            raise ValueError  # chosen well, any number of them would have the same hash
         return {key: self.unpack(value, joined(name, key)) for key, value in pairs}
 
     def _int(self, content: Any, name: str) -> int:
@@ -254,7 +258,8 @@ def state_problem(generator: np.random.Generator, state: GeneratorState) -> str:
     """
     own, kind = generator.bit_generator.state, type(generator.bit_generator).__name__
     if state.get("bit_generator") != own.get("bit_generator"):
-        return f"is of a {state.get('bit_generator')!r:.40}, not of a {kind}"
+        given = state.get("bit_generator")
+        return f"is of {given[:40]!r}, not of a {kind}" if isinstance(given, str) else "is of none"
     try:
         if _same_form(own, state):
             copy.deepcopy(generator.bit_generator).state = dict(state)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tinygrad_edu.arrays import Array
-from tinygrad_edu.callbacks import Callback
+from tinygrad_edu.callbacks import Callback, LambdaCallback
 from tinygrad_edu.layers import Layer
 from tinygrad_edu.models.feeding import Batch, Feed
 from tinygrad_edu.models.interrupts import Interrupts
@@ -58,12 +58,11 @@ def trained(training: Training, epochs: range) -> None:
         try:
             model.stop_training = False
             callbacks.at("on_train_begin", {})
-            if epochs.start:
-                callbacks.load(model._run.remembered)
+            model._run.remembered.begin(callbacks, resumed=epochs.start > 0)
             for epoch in epochs:
-                one_epoch(training, epoch)
-                if model.stop_training:
+                if model.stop_training:  # perhaps before the first: it was at its end
                     break
+                one_epoch(training, epoch)
             interrupts.check()
         except KeyboardInterrupt:
             interrupts.asked = True  # from now on, another one goes through
@@ -73,7 +72,7 @@ def trained(training: Training, epochs: range) -> None:
             progress.close()
         history = model.history.history
         callbacks.at("on_train_end", {name: values[-1] for name, values in history.items()})
-        model._run.remembered = callbacks.state()
+        model._run.remembered.end()
     model.history.interrupted = interrupts.asked
 
 
@@ -86,10 +85,10 @@ def one_epoch(training: Training, epoch: int) -> None:
     if validation is not None:
         logs |= with_prefix("val_", evaluated(model, validation, interrupts))
     observe(model.optimizer, logs, list(model._run.scoring.metrics))
-    model.epochs += 1
     model.history.record(epoch, logs)
     progress.end(epoch, logs)
     callbacks.at("on_epoch_end", epoch, logs)
+    callbacks.at("after_epoch", epoch, logs)
     interrupts.check()
 
 
@@ -184,11 +183,11 @@ class Callbacks:
             if not isinstance(callback, Callback):
                 what = f"{callback.__name__} is a class" if isinstance(callback, type) else callback
                 raise TypeError(f"fit: callbacks: {what}; give objects made of Callback classes.")
-        self.all: list[Callback] = sorted(given, key=lambda callback: callback.last)
+        self.all: list[Callback] = given
         for callback in self.all:
             callback.model = model
             callback.params = dict(params)
-            callback.validated = validated
+            callback.validated = validated or any(map(_is_a_users, given))
         self.batch_begin = self._calls("on_batch_begin")
         self.batch_end = self._calls("on_batch_end")
 
@@ -224,6 +223,40 @@ class Callbacks:
             kind = type(callback).__name__
             counts[kind] = counts.get(kind, -1) + 1
             yield f"{kind}.{counts[kind]}", callback
+
+
+def _is_a_users(callback: Callback) -> bool:
+    """One that may give an epoch numbers of its own."""
+    ours = type(callback).__module__ == Callback.__module__
+    return not ours or isinstance(callback, LambdaCallback)
+
+
+class Remembered:
+    """What callbacks remember from one training to its resumption; saved with the run."""
+
+    def __init__(self) -> None:
+        self._callbacks: Callbacks | None = None  # of the training that is going on
+        self._states: dict[str, Any] = {}  # of the one before
+
+    def begin(self, callbacks: Callbacks, resumed: bool) -> None:
+        """A training begins; one that is resumed goes on from what was remembered."""
+        if resumed:
+            callbacks.load(self.state_dict())
+        self._callbacks = callbacks
+
+    def end(self) -> None:
+        """It is over."""
+        self._states, self._callbacks = self.state_dict(), None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What they remember, by the names of the callbacks."""
+        return self._states if self._callbacks is None else self._callbacks.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a `state_dict`; ValueError, and nothing changed, if it is none."""
+        if not all(isinstance(own, dict) for own in state.values()):
+            raise ValueError("callbacks: each remembers a dict.")
+        self._states, self._callbacks = dict(state), None
 
 
 # ---------------------------------------------------------------- without training

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from tinygrad_edu.printed import shown
 
 __all__ = ["History"]
@@ -70,26 +72,24 @@ class History:
         return plotting.plot_history(self, ax)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it that is numbers, to be saved."""
-        return {
-            "epoch": list(self.epoch),
-            "history": {name: list(values) for name, values in self.history.items()},
-        }
+        """All of it that is numbers, as arrays, to be saved."""
+        numbers = {name: np.array(values, float) for name, values in self.history.items()}
+        return {"epoch": np.array(self.epoch, int), "history": numbers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a `state_dict`; ValueError, and nothing changed, if it does not fit."""
         epochs: Any = state.get("epoch")
         history: Any = state.get("history")
-        fits = isinstance(epochs, list) and isinstance(history, dict) and len(state) == 2
-        if not fits or not all(type(epoch) is int for epoch in epochs):
-            raise ValueError("History: nothing was loaded: give its epochs and its lists.")
-        for name, values in history.items():
-            if not isinstance(values, list) or len(values) != len(epochs):
+        if not isinstance(history, dict) or len(state) != 2:
+            raise ValueError("History: nothing was loaded: give its epochs and its numbers.")
+        for name, values in {"epoch": epochs, **history}.items():
+            kind = "i" if name == "epoch" and values is epochs else "f"
+            if not isinstance(values, np.ndarray) or values.dtype.kind != kind:
+                raise ValueError(f"History: nothing was loaded: {name} is no array of numbers.")
+            if values.shape != (len(epochs),):
                 raise ValueError(f"History: nothing was loaded: {name} has other epochs.")
-            if not all(isinstance(value, (int, float)) for value in values):
-                raise ValueError(f"History: nothing was loaded: {name} has more than numbers.")
-        self.epoch = list(epochs)
-        self.history = {name: [float(x) for x in values] for name, values in history.items()}
+        self.epoch = epochs.tolist()
+        self.history = {name: values.tolist() for name, values in history.items()}
 
     def __repr__(self) -> str:
         n = len(self.epoch)

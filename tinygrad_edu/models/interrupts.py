@@ -25,6 +25,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.asked = False
         self._installed = False
+        self._leaving = False
 
     def __enter__(self) -> Interrupts:
         if (
@@ -41,11 +42,12 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leaving = True  # from here on nothing is raised: the handler must be put back
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _heard(self, number: int, frame: Any) -> None:
-        if self.asked:
+        if self.asked and not self._leaving:
             raise KeyboardInterrupt
         self.asked = True
 

@@ -50,8 +50,7 @@ class Run:
         self.rng = rng  # draws the order of the examples; None: the default generator
         self.parameters = parameters
         self.history = History()
-        self.callbacks: fitting.Callbacks | None = None  # of the training that is going on
-        self.remembered: dict[str, Any] = {}  # by those of the last one
+        self.remembered = fitting.Remembered()  # by the callbacks
 
 
 class Model(Layer):
@@ -59,7 +58,7 @@ class Model(Layer):
 
     Use `Sequential` or `MLP`, or write a class of your own with a `forward`.
 
-    `epochs`          how many epochs it has been trained for
+    `epochs`          the number of the next epoch: where a training that is resumed begins
     `history`         the History of the last training
     `stop_training`   True ends the training after this batch; callbacks set it
 
@@ -75,7 +74,6 @@ class Model(Layer):
     (3.0, array([30.], dtype=float32))
     """
 
-    epochs = 0
     stop_training = False
     _run: Run | None = None
     _seen: Any = None  # shapes and dtypes of the inputs, without the batch axis
@@ -138,6 +136,12 @@ class Model(Layer):
     def history(self) -> History:
         """What was noted of the last training."""
         return self._compiled("history").history
+
+    @property
+    def epochs(self) -> int:
+        """The number of the next epoch, after those of the History."""
+        epochs = [] if self._run is None else self._run.history.epoch
+        return epochs[-1] + 1 if epochs else 0
 
     def _compiled(self, caller: str) -> Run:
         if self._run is None:
@@ -216,12 +220,8 @@ class Model(Layer):
         params = {"epochs": span.stop, "steps": len(feed) or None, "verbose": verbose}
         called = fitting.Callbacks(callbacks, self, params, validation is not None)
         run.history = run.history.before(span.start, params)
-        run.callbacks = called  # for what is saved meanwhile
-        try:
-            together = fitting.Training(self, feed, validation, called, bar, Interrupts())
-            fitting.trained(together, span)
-        finally:
-            run.callbacks = None
+        together = fitting.Training(self, feed, validation, called, bar, Interrupts())
+        fitting.trained(together, span)
         return run.history
 
     def _feed(
@@ -305,24 +305,20 @@ class Model(Layer):
 
         A model that is not compiled takes only the parameters and buffers. Returns the model.
         """
-        parts = self._parts()
-        checkpoints.load(path, self if self._run is None else parts)
-        if self._run is not None:
-            self.epochs, self._run.remembered = parts["epochs"], parts["callbacks"]
+        checkpoints.load(path, self if self._run is None else self._parts())
         return self
 
     def _parts(self) -> dict[str, Any]:
         run = self._run
         if run is None:
-            return {"model": self, "epochs": self.epochs}
-        remembered = run.callbacks.state() if run.callbacks is not None else run.remembered
+            return {"model": self}
         return {
             "model": self,
             "optimizer": run.optimizer,
             "shuffling": run.rng,
-            "epochs": self.epochs,
+            "epochs": self.epochs,  # for readers; the History has it, too
             "history": run.history,
-            "callbacks": remembered,
+            "callbacks": run.remembered,
         }
 
 

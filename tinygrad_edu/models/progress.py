@@ -67,14 +67,24 @@ class Progress:
         """The training is over, or broke off."""
 
 
+def tell(text: str) -> None:
+    """Print; a training does not break off because nobody reads on, or for want of a letter."""
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+    except OSError:
+        pass  # a pipe that was closed, a disk that is full
+
+
 class Lines(Progress):
     """A line for each epoch."""
 
     def end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        print(f"{self._title(epoch)} - {line(logs)}", flush=True)
+        tell(f"{self._title(epoch)} - {line(logs)}")
 
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        tell(text)
 
     def _title(self, epoch: int) -> str:
         return f"Epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}"

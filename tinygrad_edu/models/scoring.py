@@ -22,6 +22,10 @@ THRESHOLDS: dict[Any, float] = {  # losses of two classes: from where on it is t
     losses.hinge: 0.0,
     losses.squared_hinge: 0.0,
 }
+PER_ROW = (  # losses of rows: of (n,) they would make one example
+    losses.cross_entropy, losses.nll, losses.categorical_crossentropy, losses.kl_divergence,
+    losses.sparse_categorical_crossentropy, losses.categorical_hinge, losses.cosine_similarity,
+)  # fmt: skip
 THRESHOLDED = (metrics.binary_accuracy, metrics.precision, metrics.recall, metrics.f1)
 
 
@@ -60,6 +64,11 @@ class Scoring:
     def loss_of(self, prediction: Any, target: Array, weight: Array | None) -> Tensor:
         """The loss of a batch; with weights, sum(weight loss) / n, as in Keras."""
         target = fitted(target, one_tensor(prediction))
+        if prediction.ndim < 2 and self._plain_loss in PER_ROW:
+            raise ValueError(
+                f"the model predicts {prediction.shape}, but {_name(self.loss)} wants a row for "
+                "each example, (n, classes)."
+            )
         try:
             if weight is None:
                 return _one_number(self.loss(prediction, target), self.loss)
