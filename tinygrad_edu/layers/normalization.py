@@ -88,8 +88,8 @@ class BatchNorm(Layer):
         if self.training and shape[0] * math.prod(shape[2:]) < 2:
             raise ValueError(
                 f"BatchNorm: x {shape}: in training each feature needs two numbers or more, one "
-                "alone has no variance; give a larger batch, or call eval() to use the running "
-                "mean and variance."
+                "alone has no variance; give a larger batch (in fit, a batch_size that leaves no "
+                "single row at the end), or call eval() to use the running mean and variance."
             )
 
     def multiply_adds(self, x_shape: Any, z_shape: Any) -> int:
