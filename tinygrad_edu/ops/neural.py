@@ -276,7 +276,10 @@ def mixture(scores, value, mask=None):
 
     def dscores(g):
         gr = g * r
-        return e * (gr @ value.mT - total(gr * z, (z.ndim - 1,)))
+        d = gr @ value.mT
+        d -= total(gr * z, (z.ndim - 1,))  # d is ours: nobody else has seen it
+        d *= e
+        return d
 
     return z, dscores, lambda g: e.mT @ (g * r)
 

@@ -329,7 +329,10 @@ def safe_exp(x, axis, mask=None):
     """
     far, seen = _FAR.get(x.dtype.char, 0), plain(x)
     if seen.size and -far <= seen.min() and seen.max() <= far:
-        return np.exp(x) if mask is None else np.exp(x) * mask.astype(x.dtype)
+        e = np.exp(x)
+        if mask is not None:
+            e *= mask.astype(x.dtype)  # e is ours: nobody else has seen it
+        return e
     if mask is not None:
         x = np.where(mask, x, -math.inf)
     return np.exp(x - _largest(x, axis))
