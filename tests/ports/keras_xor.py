@@ -1,10 +1,10 @@
 """A Keras 2 classic: XOR with Sequential, add, compile, fit, predict."""
 
 import numpy as np
-from tinygrad_edu.models import Sequential
 
 import tinygrad_edu as tg
 from tinygrad_edu.layers import Linear, Sigmoid, Tanh
+from tinygrad_edu.models import Sequential
 from tinygrad_edu.optimizers import SGD
 
 tg.manual_seed(0)
