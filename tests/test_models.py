@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -1122,3 +1123,33 @@ def test_a_loss_of_rows_refuses_a_batch_that_looks_like_one(loss):
     model = compiled(Sequential(Linear(3, 1, rng=0), layers.Reshape()), loss)
     with pytest.raises(ValueError, match=r"predicts \(32,\), but .* wants a row for each"):
         model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("use", ["evaluate", "predict"])
+def test_ctrl_c_leaves_the_modes_as_they_were(use):
+    class Pressed(Model):
+        def __init__(self):
+            self.inner, self.calls = Linear(3, 2, rng=0), 0
+
+        def forward(self, x):
+            self.calls += 1
+            if self.calls == 2:
+                signal.raise_signal(signal.SIGINT)
+            return self.inner(x)
+
+    model = compiled(Pressed())
+    with pytest.raises(KeyboardInterrupt):
+        getattr(model, use)(*((X,) if use == "predict" else (X, Y)), batch_size=8)
+    assert model.calls == 2, "the batch was finished, and no other begun"
+    assert model.training and model.inner.training and tg.is_grad_enabled()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_validation_data_may_be_a_list_of_two():
+    models = [compiled(rng=0), compiled(rng=0)]
+    losses_of = [
+        model.fit(X, Y, validation_data=data, verbose=0).history["val_loss"]
+        for model, data in zip(models, ([X, Y], (X, Y)), strict=True)
+    ]
+    assert losses_of[0] == losses_of[1]
+    models[0].fit(X, Y, validation_data=[(X, Y), (X, Y)], verbose=0)  # batches

@@ -262,7 +262,7 @@ class Remembered:
 # ---------------------------------------------------------------- without training
 
 
-def evaluated(model: Any, feed: Feed, interrupts: Interrupts | None = None) -> dict[str, float]:
+def evaluated(model: Any, feed: Feed, interrupts: Interrupts) -> dict[str, float]:
     """The loss and the metrics of all batches, the model as it is in use."""
     tally = Tally(model._run.scoring)
     with in_mode(model, False), no_grad():
@@ -270,6 +270,5 @@ def evaluated(model: Any, feed: Feed, interrupts: Interrupts | None = None) -> d
             prediction = model(*x)
             loss = model._run.scoring.loss_of(prediction, y, weight)
             tally.add(loss.item(), prediction.data, y)
-            if interrupts is not None:
-                interrupts.check()
+            interrupts.check()
     return tally.logs()

@@ -258,7 +258,9 @@ class Model(Layer):
         """
         run = self._ready("evaluate")
         feed = self._feed(x, y, sample_weight, batch_size, steps)
-        logs = fitting.evaluated(self, feed)
+        with Interrupts() as interrupts:  # Ctrl-C waits until the modes are what they were
+            logs = fitting.evaluated(self, feed, interrupts)
+        interrupts.check()
         if verbose:
             print(line(logs))
         if return_dict:
@@ -269,9 +271,13 @@ class Model(Layer):
         """The predictions for all rows of x, as an array; the layers are as in use (`eval()`)."""
         inputs = inputs_of("x", x, self._dtype())
         self._note(inputs)
-        with fitting.in_mode(self, False), no_grad():
-            batches = [one_tensor(self(*batch)) for batch in get_batches(inputs, batch_size)]
-        return np.concatenate([batch.data for batch in batches])
+        found = []
+        with Interrupts() as interrupts, fitting.in_mode(self, False), no_grad():
+            for batch in get_batches(inputs, batch_size):
+                found.append(one_tensor(self(*batch)).data)
+                interrupts.check()
+        interrupts.check()
+        return np.concatenate(found)
 
     def summary(self, input_shape: Any = None, dtype: Any = None) -> Printed:
         """Print the table of `Layer.summary`; after `fit` or `predict` the shape is known."""
@@ -335,7 +341,9 @@ def _span(initial_epoch: Any, epochs: Any) -> range:
 
 
 def _triple(data: Any) -> tuple[Any, Any, Any]:
-    """x, y and weight of validation data; batches are all of x."""
+    """x, y and weight of validation data, in a tuple or a list; batches are all of x."""
+    if isinstance(data, list) and len(data) in (2, 3):
+        data = data if any(isinstance(batch, tuple) for batch in data) else tuple(data)
     if not isinstance(data, tuple):
         return data, None, None
     if len(data) not in (2, 3):
