@@ -291,7 +291,10 @@ def test_an_unknown_number_lists_those_there_are(callback):
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping, saving_the_best])
-def test_validation_data_that_are_missing_are_missed_before_the_first_step(callback):
+def test_validation_data_that_are_missing_are_missed_before_the_first_step(
+    callback, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     model = compiled()
     before = model.state_dict()
     with pytest.raises(ValueError, match="'val_loss' is of validation data; give fit some"):
