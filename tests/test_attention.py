@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import drawn
 from tinygrad_edu.layers import Embedding, LayerNorm, Linear, MultiHeadAttention, Sequential
 
 RECORDED = np.load(Path(__file__).parent / "data" / "torch_recurrent.npz")
@@ -22,10 +23,6 @@ def doubles():
     tg.set_default_dtype("float64")
     yield
     tg.set_default_dtype("float32")
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def leaf(array):

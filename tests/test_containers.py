@@ -4,24 +4,13 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import bits, drawn, names
 from tinygrad_edu import layers, ops
 from tinygrad_edu.layers import MLP, Dropout, Lambda, Linear, Sequential
 
 
-def names(layer):
-    return [name for name, _ in layer.named_parameters()]
-
-
 def kinds(model):
     return [repr(layer) for layer in model]
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def bits(layer):
-    return {name: array.tobytes() for name, array in layer.state_dict().items()}
 
 
 # ---------------------------------------------------------------- Sequential

@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import drawn
 from tinygrad_edu import initializers, ops
 from tinygrad_edu.layers import AvgPool2d, Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Sequential
 from tinygrad_edu.losses import cross_entropy
 from tinygrad_edu.optimizers import Adam
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
 
 CONVOLUTIONS = [
     (Conv1d, (2, 4, 3), {}, (2, 2, 7), (2, 4, 5)),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import bits, drawn, names
 from tinygrad_edu import layers
 from tinygrad_edu.layers import (
     MLP,
@@ -22,18 +23,6 @@ from tinygrad_edu.layers import (
 
 def parameter(*shape):
     return tg.Tensor(np.zeros(shape), requires_grad=True)
-
-
-def names(layer):
-    return [name for name, _ in layer.named_parameters()]
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def bits(layer):
-    return {name: array.tobytes() for name, array in layer.state_dict().items()}
 
 
 # ---------------------------------------------------------------- which parameters there are

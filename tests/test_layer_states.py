@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import bits, drawn, names
 from tinygrad_edu import optimizers
 from tinygrad_edu.layers import (
     MLP,
@@ -15,19 +16,6 @@ from tinygrad_edu.layers import (
     Linear,
     Sequential,
 )
-
-
-def names(layer):
-    return [name for name, _ in layer.named_parameters()]
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def bits(layer):
-    return {name: array.tobytes() for name, array in layer.state_dict().items()}
-
 
 # ---------------------------------------------------------------- states
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import drawn, names
 from tinygrad_edu import arrays, initializers, layers, ops
 from tinygrad_edu.layers import MLP, Dropout, Embedding, Flatten, Identity, Lambda, Linear, Reshape
 
@@ -31,14 +32,6 @@ def doubles():
     tg.set_default_dtype("float64")
     yield
     tg.set_default_dtype("float32")
-
-
-def names(layer):
-    return [name for name, _ in layer.named_parameters()]
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 # ---------------------------------------------------------------- Linear

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import bits
 from tinygrad_edu import layers, losses, metrics, models, optimizers, schedules
 from tinygrad_edu.callbacks import (
     Callback,
@@ -34,10 +35,6 @@ def drawn(*shape, seed=0):
 
 X = drawn(50, 3)
 Y = (X.sum(axis=1) > 0).astype(int)
-
-
-def bits(model):
-    return {name: array.tobytes() for name, array in model.state_dict().items()}
 
 
 def with_dropout(of=models):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests import drawn
 from tinygrad_edu.layers import GRU, LSTM, RNN, Linear, Sequential
 from tinygrad_edu.ops import recurrent
 
@@ -24,10 +25,6 @@ def doubles():
     tg.set_default_dtype("float64")
     yield
     tg.set_default_dtype("float32")
-
-
-def drawn(*shape, dtype="float32", seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def leaf(array):

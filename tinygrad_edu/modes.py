@@ -135,3 +135,11 @@ def users_line() -> Line | None:
     if frame is None:
         return None
     return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def users_level() -> int:
+    """The stacklevel of a warning at that line, seen from the function that calls this one."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1
+    return level

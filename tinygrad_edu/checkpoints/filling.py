@@ -22,14 +22,14 @@ from tinygrad_edu.checkpoints.packing import (
     LayerState,
     PartState,
     has_state,
-    joined,
     state_problem,
 )
 from tinygrad_edu.layers import Layer
+from tinygrad_edu.layers.layer import arrays_of, joined
 from tinygrad_edu.optimizers import Optimizer
 from tinygrad_edu.tensor import Tensor, mark_written, plain
 
-__all__ = ["Filling", "arrays_of", "kind_of"]
+__all__ = ["Filling", "kind_of"]
 
 SHOWN = 20  # problems in one message
 
@@ -59,11 +59,6 @@ def holds(x: Any, *kinds: str) -> bool:
     kind = kind_of(x)
     inside = x.values() if kind == DICT else x if kind in (LIST, TUPLE) else ()
     return kind in kinds or any(holds(entry, *kinds) for entry in inside)
-
-
-def arrays_of(layer: Layer) -> dict[str, Any]:
-    """The parameters and buffers of a layer by name: what its `state_dict` has copies of."""
-    return {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
 
 
 class Filling:

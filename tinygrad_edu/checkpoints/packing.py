@@ -23,12 +23,13 @@ import numpy as np
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.layers import Layer
+from tinygrad_edu.layers.layer import joined
 from tinygrad_edu.random import as_generator
 from tinygrad_edu.tensor import Tensor, plain
 
 __all__ = [
     "CheckpointError", "GeneratorState", "LayerState", "Packing", "PartState", "generators",
-    "Unpacking", "has_state", "joined", "state_problem",
+    "Unpacking", "has_state", "state_problem",
 ]  # fmt: skip
 
 DTYPES = {  # what safetensors calls them
@@ -54,10 +55,6 @@ class PartState(dict[str, Any]):
 
 class GeneratorState(dict[str, Any]):
     """What a file says of a random generator."""
-
-
-def joined(prefix: str, name: object) -> str:
-    return f"{prefix}.{name}" if prefix else str(name)
 
 
 def has_state(x: Any) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from tinygrad_edu import layers
 from tinygrad_edu.arrays import Array
-from tinygrad_edu.checkpoints.filling import Filling, arrays_of
-from tinygrad_edu.checkpoints.packing import joined
+from tinygrad_edu.checkpoints.filling import Filling
 from tinygrad_edu.layers import Layer
+from tinygrad_edu.layers.layer import arrays_of, joined
 
 __all__ = ["from_torch", "match_torch"]
 

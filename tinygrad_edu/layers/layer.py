@@ -71,7 +71,7 @@ class Layer:
             yield prefix, self
             for name, value in self._members():
                 if isinstance(value, Layer):
-                    yield from value._walk(_joined(prefix, name), seen)
+                    yield from value._walk(joined(prefix, name), seen)
 
     def layers(self) -> list[Layer]:
         """This layer and all layers inside, each once, outer before inner."""
@@ -83,7 +83,7 @@ class Layer:
             for name, value in layer._members():
                 if wanted(value) and id(value) not in seen:
                     seen.add(id(value))  # tied parameters count once, under their first name
-                    yield _joined(prefix, name), value
+                    yield joined(prefix, name), value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and their names, such as `layers.0.weight`; one without a name takes it."""
@@ -154,7 +154,7 @@ class Layer:
         Raises ValueError, before anything is changed, listing all names that are missing,
         unexpected, or of another shape.
         """
-        own: dict[str, Any] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        own = arrays_of(self)
         state = {name: np.asarray(plain(value)) for name, value in state.items()}
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unexpected {name}" for name in state if name not in own]
@@ -268,8 +268,14 @@ def opened(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _joined(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
+def joined(prefix: str, name: object) -> str:
+    """The name of what is inside: `layers.0` and `weight` make `layers.0.weight`."""
+    return f"{prefix}.{name}" if prefix else str(name)
+
+
+def arrays_of(layer: Layer) -> dict[str, Any]:
+    """The parameters and buffers of a layer by name: what its `state_dict` has copies of."""
+    return {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
 
 
 def is_parameter(value: Any) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.arrays import Array, as_array, default_dtype
+from tinygrad_edu.modes import users_level
 from tinygrad_edu.rules import Op
 from tinygrad_edu.tensor import Tensor, plain
 
@@ -133,17 +132,11 @@ def source(prediction: Tensor, op: Op) -> Tensor | None:
     return None if prediction._retains or prediction._hooks else x
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
 def warn_if_made_by(op: Op, prediction: Any, name: str) -> None:
     """Warn, at the user's own line, of probabilities where logits should be."""
     if not isinstance(prediction, Tensor) or prediction.op is not op:
         return
-    frame, level = sys._getframe(1), 2  # the loss
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
     warnings.warn(
         f"{name} takes logits and applies {op.name} itself; drop the {op.name} before it.",
-        stacklevel=level,
+        stacklevel=users_level(),
     )

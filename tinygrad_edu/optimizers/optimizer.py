@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -18,6 +16,7 @@ import numpy as np
 
 from tinygrad_edu.arena import check_free, is_taken
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.modes import users_level
 from tinygrad_edu.optimizers import finite, saving
 from tinygrad_edu.optimizers.explaining import explanation, formula
 from tinygrad_edu.optimizers.finite import Work
@@ -35,8 +34,6 @@ from tinygrad_edu.printed import Printed
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Optimizer"]
-
-HOME = os.path.dirname(os.path.dirname(__file__)) + os.sep  # of this library
 
 
 class Group(NamedTuple):
@@ -265,7 +262,7 @@ class Optimizer:
         kind = text.split()[0]
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(f"{type(self).__name__}.step: {text}", stacklevel=_callers_level())
+            warnings.warn(f"{type(self).__name__}.step: {text}", stacklevel=users_level())
 
     def _scale(self, plan: list[Work]) -> float | None:
         """What clipnorm multiplies the gradients by; None if the step is to be skipped."""
@@ -417,11 +414,3 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
-
-
-def _callers_level() -> int:
-    """The stacklevel, seen from the function that calls this one, of the first line outside."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(HOME):
-        frame, level = frame.f_back, level + 1
-    return level
