@@ -30,7 +30,7 @@ def subtract(x, y):
 
 @differentiable
 def multiply(x, y):
-    """z = x y        dx = g y        dy = g x"""
+    """z = x * y        dx = g * y        dy = g * x"""
     return x * y, lambda g: g * y, lambda g: g * x
 
 

@@ -28,7 +28,7 @@ __all__ = [
 
 @differentiable
 def matmul(x, w):
-    """z = x w        dx = g w^T        dw = x^T g
+    """z = x @ w        dx = g @ w.T        dw = x.T @ g
 
     A vector on the left is a row, on the right a column. Axes before the last two are a batch.
     """
@@ -108,7 +108,7 @@ def _beside(x, y):
 
 @differentiable
 def dot(x, y):
-    """z = x y        dx = g y^T        dy = x^T g
+    """z = x @ y        dx = g @ y.T        dy = x.T @ g
 
     Over the last axis of x and the last but one of y. Where y is a vector, over its only axis;
     where either is a number, the plain product.
@@ -122,7 +122,7 @@ def dot(x, y):
 
 @differentiable
 def inner(x, y):
-    """z = x y^T        dx = g y        dy = g^T x
+    """z = x @ y.T        dx = g @ y        dy = g.T @ x
 
     Over the last axis of both. Where either is a number, the plain product.
     """

@@ -32,8 +32,8 @@ __all__ = [
 
 @differentiable
 def linear(x, weight, bias=None):
-    """z = x weight + bias
-    dx = g weight^T        dweight = x^T g        dbias = sum of g over the rows
+    """z = x @ weight + bias
+    dx = g @ weight.T        dweight = x.T @ g        dbias = sum of g over the rows
 
     Equals `x @ weight + bias`, in one step: x (..., inputs), weight (inputs, outputs), bias
     (outputs,). The leading axes of x together are the rows.

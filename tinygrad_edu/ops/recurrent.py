@@ -29,8 +29,8 @@ __all__ = ["rnn", "lstm", "gru"]
 @differentiable
 def rnn(x, weight, recurrent_weight, bias, h0, mask=None, activation="tanh"):
     """z = h_1, ..., h_T, and h_T once more
-    dx = da weight^T        dweight = x^T da
-    drecurrent_weight = h_before^T da        dbias = sum of da
+    dx = da @ weight.T        dweight = x.T @ da
+    drecurrent_weight = h_before.T @ da        dbias = sum of da
     dh0 = what is left of dh before the first step
 
     From h = h0 on, at every step h = tanh(a), where a = x weight + h recurrent_weight + bias; with
@@ -80,8 +80,8 @@ def rnn(x, weight, recurrent_weight, bias, h0, mask=None, activation="tanh"):
 @differentiable
 def lstm(x, weight, recurrent_weight, bias, h0, c0, mask=None):
     """z = h_1, ..., h_T, and h_T and c_T once more
-    dx = da weight^T        dweight = x^T da
-    drecurrent_weight = h_before^T da        dbias = sum of da
+    dx = da @ weight.T        dweight = x.T @ da
+    drecurrent_weight = h_before.T @ da        dbias = sum of da
     dh0 = what is left of dh before the first step
     dc0 = what is left of dc before the first step
 
@@ -148,8 +148,8 @@ def lstm(x, weight, recurrent_weight, bias, h0, c0, mask=None):
 @differentiable
 def gru(x, weight, recurrent_weight, bias, recurrent_bias, h0, mask=None):
     """z = h_1, ..., h_T, and h_T once more
-    dx = da weight^T        dweight = x^T da
-    drecurrent_weight = h_before^T db        dbias = sum of da
+    dx = da @ weight.T        dweight = x.T @ da
+    drecurrent_weight = h_before.T @ db        dbias = sum of da
     drecurrent_bias = sum of db
     dh0 = what is left of dh before the first step
 

@@ -1,0 +1,1 @@
+"""A computation as something to look at: traced, simplified, laid out, written."""
