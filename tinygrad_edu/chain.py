@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_edu.modes import here
+from tinygrad_edu.modes import add_to, here
 
 if TYPE_CHECKING:  # tensor.py imports this file; only the annotations look back
     from tinygrad_edu.tensor import Tensor
@@ -66,17 +66,21 @@ def walk(
         if t._hooks and hooks:
             g = _hooked(t, g)
         if clock.last_write > t._birth:
-            _check_unchanged(t)
+            check_unchanged(t)
         contributions = []
-        for x, pullback in _replayed(t) if create_graph else t._edges:
-            if leads is not None and x not in leads:
-                continue
-            dx = pullback(g)
-            data = x._data
-            if type(dx) is not np.ndarray or dx.shape != data.shape or dx.dtype is not data.dtype:
-                dx = _fitted(dx, x, t)
-            grads[x] = _added(grads[x], dx) if x in grads else dx
-            contributions.append((x, dx))
+        try:
+            for x, pullback in _replayed(t) if create_graph else t._edges:
+                if leads is not None and x not in leads:
+                    continue
+                dx = pullback(g)
+                to = x._data
+                if type(dx) is not np.ndarray or dx.shape != to.shape or dx.dtype is not to.dtype:
+                    dx = _fitted(dx, x, t)
+                grads[x] = _added(grads[x], dx) if x in grads else dx
+                contributions.append((x, dx))
+        except Exception as error:
+            add_to(error, f"on the way back through {t._op.name}, shape {t._data.shape}{_at(t)}")
+            raise
         yield t, g, contributions
     for leaf, g in grads.items():
         yield leaf, _hooked(leaf, g) if leaf._hooks and hooks else g, []
@@ -174,7 +178,7 @@ def _read_only(g: Any) -> Any:
     return g
 
 
-def _check_unchanged(t: Tensor) -> None:
+def check_unchanged(t: Tensor) -> None:
     """Something was written after t was made: it must be neither t nor anything t was made from."""
     if t._op is None:
         return
@@ -191,12 +195,12 @@ def _changed(t: Tensor, x: Tensor) -> RuntimeError:
     if t is x:
         return RuntimeError(
             f"backward: {_described(x)} was changed (by assigning .data) after {t._op.name} had "
-            "made it, so gradients would be wrong. Compute it again."
+            f"made it, so gradients would be wrong. Compute it again.{_at(t)}"
         )
     return RuntimeError(
         f"backward: {_described(x)} was changed (by an optimizer step or by assigning .data) "
         f"after {t._op.name} had used it, so its gradient would be wrong. Compute the loss again "
-        "after changing parameters, or change them after backward."
+        f"after changing parameters, or change them after backward.{_at(t)}"
     )
 
 
@@ -205,5 +209,10 @@ def _stale(t: Tensor, root: Tensor) -> RuntimeError:
     return RuntimeError(
         f"backward: the graph of {part} was let go by an optimizer step, which changed the "
         "parameters it was computed from. Compute the loss again; to keep numbers of earlier "
-        "steps, keep loss.item()."
+        f"steps, keep loss.item().{_at(t)}"
     )
+
+
+def _at(t: Tensor) -> str:
+    """Where t was made, if that was noted."""
+    return f"\n    {t._op.name} was called at {t._where.text}" if t._where else ""

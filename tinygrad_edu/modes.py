@@ -6,12 +6,15 @@ answers belong to a thread, so models in two threads never disturb each other.
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
 
 __all__ = ["Line", "enable_grad", "here", "is_grad_enabled", "nested", "no_grad", "trace_lines"]
 
@@ -104,8 +107,13 @@ def nested() -> AbstractContextManager[None]:
     return _turned("nesting", True)
 
 
-def trace_lines() -> AbstractContextManager[None]:
-    """Inside, every Tensor remembers the file and line that made it, in `tensor.where`.
+@contextmanager
+def trace_lines() -> Iterator[None]:
+    """Inside, every Tensor remembers the line that made it, and every error names your line.
+
+    The line of a Tensor is `tensor.where`; an error on the way back names it, too. To an error that
+    comes out of this library is added where you called it. An error of your own stays as it is, and
+    so does one whose message is not all text: a KeyError is its key, an OSError has a number.
 
     >>> import tinygrad_edu as tg
     >>> with tg.trace_lines():
@@ -113,7 +121,14 @@ def trace_lines() -> AbstractContextManager[None]:
     >>> y.where.line
     2
     """
-    return _turned("lines", True)
+    with _turned("lines", True):
+        try:
+            yield
+        except Exception as error:
+            line = _line_of(error)
+            if line is not None:
+                add_to(error, line.text)
+            raise
 
 
 class Line(NamedTuple):
@@ -123,18 +138,59 @@ class Line(NamedTuple):
     line: int
     function: str
 
+    @property
+    def text(self) -> str:
+        """The place as Python spells it, and what stands there, if that can still be read."""
+        source = linecache.getline(self.file, self.line).strip()
+        place = f'File "{self.file}", line {self.line}, in {self.function}'
+        return f"{place}: {source}" if source else place
+
+
+def add_to(error: Exception, text: str) -> None:
+    """Put one more line into the message of an error, unless it says that already.
+
+    An error without a message gets it for one; one that is made of something else is left alone.
+    """
+    message = error.args[0] if error.args else ""
+    if isinstance(message, str) and not isinstance(error, KeyError) and text not in message:
+        error.args = (f"{message}\n    {text}" if message else text, *error.args[1:])
+
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_NUMPY = os.path.dirname(np.__file__) + os.sep
+_PYTHON = os.path.dirname(os.__file__) + os.sep
+
+
+def _is_pythons(file: str) -> bool:
+    """Is it a file of NumPy or of Python itself, which may stand between the user's and ours?"""
+    installed = f"-packages{os.sep}" in file  # below Python's own folder, but somebody else's
+    if file.startswith(_PYTHON) and not installed:
+        return True
+    return file.startswith((_NUMPY, "<frozen")) or file.endswith(".pyx")  # np.random is in Cython
 
 
 def users_line() -> Line | None:
-    """The innermost line that is not this library's own."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back  # type: ignore[assignment]
-    if frame is None:
-        return None
-    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    """The innermost line that is somebody else's."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_HERE) and not _is_pythons(file):
+            return Line(file, frame.f_lineno, frame.f_code.co_name)
+        frame = frame.f_back
+    return None
+
+
+def _line_of(error: BaseException) -> Line | None:
+    """The user's line that led into this library; None if the error was not raised in here."""
+    line, inside, step = None, False, error.__traceback__
+    while step is not None:  # from the outermost frame to the one that raised it
+        code = step.tb_frame.f_code
+        if code.co_filename.startswith(_HERE):
+            inside = True
+        elif not _is_pythons(code.co_filename):
+            line, inside = Line(code.co_filename, step.tb_lineno, code.co_name), False
+        step = step.tb_next
+    return line if inside else None
 
 
 def users_level() -> int:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.callbacks import Callback, LambdaCallback
+from tinygrad_edu.detective import find_nonfinite
 from tinygrad_edu.layers import Layer
 from tinygrad_edu.models.feeding import Batch, Feed
 from tinygrad_edu.models.interrupts import Interrupts
@@ -99,12 +100,14 @@ def all_steps(training: Training, epoch: int) -> Tally:
     for number, batch in enumerate(feed.batches()):
         for begins in callbacks.batch_begin:
             begins(number, {})
-        loss, prediction, error = one_step(model, batch)
+        loss, prediction, failure = one_step(model, batch)
         for ends in callbacks.batch_end:
             ends(number, {"loss": loss})
-        if error is not None and not model.stop_training:
-            where = f"fit: epoch {epoch + 1}, batch {number + 1}"
-            raise FloatingPointError(f"{where}: {error}") from error
+        if failure is not None:
+            where = f"epoch {epoch + 1}, batch {number + 1}"
+            if not model.stop_training:
+                raise FloatingPointError(f"fit: {where}: {failure}") from failure.error
+            progress.say(f"{where}: {failure.origin}")
         tally.add(loss, prediction, batch[1])
         progress.step(number + 1, loss)
         interrupts.check()
@@ -114,8 +117,18 @@ def all_steps(training: Training, epoch: int) -> Tally:
     return tally
 
 
-def one_step(model: Any, batch: Batch) -> tuple[float, Array | None, FloatingPointError | None]:
-    """The loss and the predictions of a batch, and a step; or the error in its place.
+class Failure(NamedTuple):
+    """Why a step was not taken, and where the nan or inf came from."""
+
+    error: FloatingPointError
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.error}\n{self.origin}"
+
+
+def one_step(model: Any, batch: Batch) -> tuple[float, Array | None, Failure | None]:
+    """The loss and the predictions of a batch, and a step; or the failure in its place.
 
     As in every training: forget the old gradients, compute the loss, go back through it, move.
     """
@@ -138,9 +151,17 @@ def one_step(model: Any, batch: Batch) -> tuple[float, Array | None, FloatingPoi
     try:
         optimizer.minimize(look)
     except FloatingPointError as error:
-        return math.nan, None, error
+        return math.nan, None, Failure(error, origin(seen))
     prediction, loss = seen
     return loss.item(), prediction.data, None
+
+
+def origin(seen: list[Tensor]) -> str:
+    """Where the nan or inf of a failed step came from: the graph is still there to be looked at."""
+    try:
+        return str(find_nonfinite(seen[1]))
+    except (IndexError, RuntimeError):  # no loss came to be, or LBFGS has moved on since
+        return "The graph of this loss is gone, so it is not known where it began."
 
 
 def observe(optimizer: Any, logs: dict[str, float], metrics: list[str]) -> None:

@@ -52,7 +52,7 @@ def nonfinite(plan: list[Work]) -> str | None:
                 return (
                     f"the gradient of {_named(p)} has {g[tuple(where)]} at {where}; nothing was "
                     "updated. Lower lr, clip (clipnorm=1), or look for log(0), 0/0 or a large exp "
-                    "in the loss."
+                    "in the loss: tg.find_nonfinite(loss) tells where it began."
                 )
     return None
 
