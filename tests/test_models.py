@@ -900,14 +900,13 @@ def test_what_training_keeps_is_no_part_of_the_layers():
 def test_history_of_nothing_and_its_plot():
     history = History()
     assert repr(history) == "History of 0 epochs"
-    pytest.importorskip("matplotlib").use("Agg")
+    pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match="no epoch to draw"):
         history.plot()
 
 
 def test_plot_draws_every_number():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
+    figures = pytest.importorskip("matplotlib.figure")
     history = compiled(metrics=["accuracy"]).fit(X, Y, epochs=3, validation_split=0.5, verbose=0)
     figure = history.plot()
     assert [panel.get_title() for panel in figure.axes] == ["loss", "accuracy"]
@@ -917,12 +916,11 @@ def test_plot_draws_every_number():
         assert solid.get_xdata().tolist() == [1, 2, 3]
         assert solid.get_ydata().tolist() == history.history[panel.get_title()]
         assert dashed.get_ydata().tolist() == history.history["val_" + panel.get_title()]
-    ax = matplotlib.figure.Figure().subplots()
+    ax = figures.Figure().subplots()
     assert history.plot(ax) is ax
     assert [curve.get_label() for curve in ax.lines] == [
         "loss", "val_loss", "accuracy", "val_accuracy",
     ]  # fmt: skip
-    matplotlib.pyplot.close("all")
 
 
 def test_plot_without_matplotlib_says_what_to_install(monkeypatch):

@@ -60,15 +60,8 @@ class History:
         Each has a panel of its own in a new figure, which is returned; or, given the axes `ax` of
         matplotlib, all are drawn into that, and it is returned.
         """
-        try:
-            plotting = import_module("tinygrad_edu.plotting")
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "matplotlib":
-                raise
-            raise ModuleNotFoundError(
-                'History.plot needs matplotlib: pip install "tinygrad_edu[plot]"',
-                name="matplotlib",
-            ) from None
+        # Few programs ask for a picture, and matplotlib may be missing, so it is loaded only then.
+        plotting = import_module("tinygrad_edu.plotting")
         return plotting.plot_history(self, ax)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,17 +1,27 @@
-"""Pictures of training, drawn by matplotlib. Only this file imports it."""
+"""The loss and the metrics over the epochs: what `History.plot` draws."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
+
+from tinygrad_edu.plotting.figures import Picture, finished
 
 __all__ = ["plot_history"]
 
 
 def plot_history(history: Any, ax: Any = None) -> Any:
-    """What `History.plot` does: a figure with a panel for each number, or all of them in `ax`."""
+    """What `History.plot` does: a figure with a panel for each number, or all of them in `ax`.
+
+    Raises ValueError for a History of no epoch.
+
+    >>> from tinygrad_edu.models import History
+    >>> history = History()
+    >>> history.record(0, {"loss": 0.7, "accuracy": 0.5})
+    >>> [panel.get_title() for panel in plot_history(history).axes]
+    ['loss', 'accuracy']
+    """
     if not history.epoch:
         raise ValueError("History.plot: there is no epoch to draw yet; call fit first.")
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history.history))
@@ -19,13 +29,12 @@ def plot_history(history: Any, ax: Any = None) -> Any:
         for i, name in enumerate(names):
             _curves(ax, history, name, f"C{i}", several=len(names) > 1)
         return ax
-    figure, panels = plt.subplots(
-        1, len(names), figsize=(4.5 * len(names), 3.2), squeeze=False, layout="constrained"
-    )
+    figure = Picture(figsize=(4.5 * len(names), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)
     for panel, name in zip(panels[0], names, strict=True):
         _curves(panel, history, name, "C0", several=False)
         panel.set_title(name)
-    return figure
+    return finished(figure)
 
 
 def _curves(ax: Any, history: Any, name: str, color: str, several: bool) -> None:
