@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from itertools import pairwise
@@ -52,7 +53,14 @@ class Op:
         return Line(code.co_filename, code.co_firstlineno, self.name)
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.formula or 'no formula'}  ({self.where.file}:{self.where.line})"
+        formula = self.formula.replace("\n", "        ") or "no formula"
+        return f"{self.name}: {formula}  ({self.where.file}:{self.where.line})"
+
+    def __str__(self) -> str:
+        """As `print` shows it: a line for each part of the formula, and where the rule stands."""
+        parts = re.split(r" {4,}|\n", self.formula or "no formula")
+        where = f'File "{self.where.file}", line {self.where.line}'
+        return "\n    ".join([f"{self.name}:", *parts, where])
 
 
 def differentiable(rule: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # mean 0, varia
 
 @differentiable
 def sigmoid(x):
-    """z = 1 / (1 + e^-x)        dx = g z (1 - z)"""
+    """z = 1 / (1 + e^-x)        dx = g * z * (1 - z)"""
     # On Tensors (for higher derivatives) it is this op again: _logistic has pieces, z has none.
     z = sigmoid(x) if isinstance(x, Tensor) else _logistic(x)
     return z, lambda g: g * z * (1 - z)
@@ -39,7 +39,7 @@ def _logistic(x):
 
 @differentiable
 def softplus(x):
-    """z = log(1 + e^x)        dx = g sigmoid(x)"""
+    """z = log(1 + e^x)        dx = g * sigmoid(x)"""
     return np.logaddexp(x, 0), lambda g: g * sigmoid.value(x)
 
 
@@ -52,7 +52,7 @@ def softsign(x):
 
 @differentiable
 def silu(x):
-    """z = x sigmoid(x)        dx = g (s + z (1 - s)), s = sigmoid(x)"""
+    """z = x * sigmoid(x)        dx = g * (s + z * (1 - s)), s = sigmoid(x)"""
     s = sigmoid.value(x)
     z = x * s
     return z, lambda g: g * (s + z * (1 - s))
@@ -60,14 +60,14 @@ def silu(x):
 
 @differentiable
 def gelu(x):
-    """z = x P(x)        dx = g (P(x) + x p(x)), P and p the standard normal law and its density"""
+    """z = x * P(x)        dx = g * (P(x) + x * p(x)), P and p the normal law and its density"""
     law = 0.5 * (1 + erf.value(x * math.sqrt(0.5)))
     return x * law, lambda g: g * (law + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)))
 
 
 @differentiable
 def mish(x):
-    """z = x t        dx = g (t + x (1 - t^2) sigmoid(x)), t = tanh(log(1 + e^x))"""
+    """z = x * t, t = tanh(log(1 + e^x))        dx = g * (t + x * (1 - t^2) * sigmoid(x))"""
     t = np.tanh(np.logaddexp(x, 0))
     return x * t, lambda g: g * (t + x * (1 - t * t) * sigmoid.value(x))
 
@@ -86,13 +86,13 @@ def relu(x):
 
 @differentiable
 def leaky_relu(x, slope=0.01):
-    """z = x where x > 0, else slope x        dx = g where x > 0, else slope g"""
+    """z = x where x > 0, else slope * x        dx = g where x > 0, else slope * g"""
     return np.where(x > 0, x, slope * x), lambda g: np.where(x > 0, g, slope * g)
 
 
 @differentiable
 def elu(x, alpha=1.0):
-    """z = x where x > 0, else alpha (e^x - 1)        dx = g where x > 0, else g alpha e^x"""
+    """z = x where x > 0, else alpha * (e^x - 1)        dx = g where x > 0, else g * alpha * e^x"""
     below = np.minimum(x, 0)  # so that a large x never reaches exp
     z = np.where(x > 0, x, alpha * np.expm1(below))
     return z, lambda g: np.where(x > 0, g, g * alpha * np.exp(below))
@@ -100,7 +100,8 @@ def elu(x, alpha=1.0):
 
 @differentiable
 def selu(x):
-    """z = s x where x > 0, else s a (e^x - 1)        dx = g s where x > 0, else g s a e^x
+    """z = s * x where x > 0, else s * a * (e^x - 1)
+    dx = g * s where x > 0, else g * s * a * e^x
 
     s = 1.0507 and a = 1.6733: layers keep mean 0 and variance 1 (Klambauer et al. 2017).
     """

@@ -36,7 +36,7 @@ def multiply(x, y):
 
 @differentiable
 def divide(x, y):
-    """z = x / y        dx = g / y        dy = -g z / y"""
+    """z = x / y        dx = g / y        dy = -g * z / y"""
     z = x / y
     return z, lambda g: g / y, lambda g: -g * z / y
 
@@ -49,7 +49,7 @@ def negative(x):
 
 @differentiable
 def power(x, y):
-    """z = x^y        dx = g y x^(y-1)        dy = g z log x
+    """z = x^y        dx = g * y * x^(y-1)        dy = g * z * log x
 
     dx is 0 where y = 0, also at x = 0. dy is 0 where x = 0 and y > 0, and nan where x < 0.
     """
@@ -76,7 +76,7 @@ def floor_divide(x, y):
 
 @differentiable
 def remainder(x, y):
-    """z = x - y floor(x / y)        dx = g        dy = -g floor(x / y)
+    """z = x - y * floor(x / y)        dx = g        dy = -g * floor(x / y)
 
     Has the sign of y, as in Python.
     """

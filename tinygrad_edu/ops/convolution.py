@@ -24,7 +24,9 @@ __all__ = ["windows", "fold", "conv1d", "conv2d", "max_pool2d", "avg_pool2d"]
 
 @differentiable
 def windows(x, size, stride=1, dilation=1, padding=0, fill=0.0):
-    """z_kp = x at stride p + dilation k - padding        dx = fold(g)
+    """z = what x has in each window of `size`        dx = fold(g)
+
+    z_kp = x at stride p + dilation k - padding
 
     x is (batch, channels, *space) and z (batch, channels, *size, *positions): in it stands, at k
     and p, what the window at position p sees at its place k. Around x there are `padding` places of
@@ -47,7 +49,9 @@ def windows(x, size, stride=1, dilation=1, padding=0, fill=0.0):
 
 @differentiable
 def fold(x, space, stride=1, dilation=1, padding=0):
-    """z_i = sum of x_kp where stride p + dilation k - padding = i        dx = windows(g)
+    """z = x put back into `space`, added up where windows overlap        dx = windows(g)
+
+    z_i = sum of x_kp where stride p + dilation k - padding = i
 
     The way back of `windows`: x (batch, channels, *size, *positions) becomes (batch, channels,
     *space), where overlapping windows add up.
@@ -125,8 +129,8 @@ def _each(op, name, value, n, least):
 
 @differentiable
 def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """z = weight windows(x) + bias
-    dx = fold(weight^T g)        dweight = g windows(x)^T, summed over the batch
+    """z = weight @ windows(x) + bias
+    dx = fold(weight.T @ g)        dweight = g @ windows(x).T, summed over the batch
     dbias = g, summed over batch and positions
 
     z_op = sum over c, k of weight_ock x_c(stride p + dilation k - padding) + bias_o: the output o
@@ -140,8 +144,8 @@ def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 @differentiable
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """z = weight windows(x) + bias
-    dx = fold(weight^T g)        dweight = g windows(x)^T, summed over the batch
+    """z = weight @ windows(x) + bias
+    dx = fold(weight.T @ g)        dweight = g @ windows(x).T, summed over the batch
     dbias = g, summed over batch and positions
 
     As `conv1d`, where k and p have a row and a column: x is (batch, channels, height, width),
@@ -228,7 +232,7 @@ def max_pool2d(x, size, stride=None, padding=0):
 
 @differentiable
 def avg_pool2d(x, size, stride=None, padding=0):
-    """z = the mean x in each window        dx = fold(g / n), n the numbers in a window
+    """z = the mean of x in each window        dx = fold(g / n), n the numbers in a window
 
     Equals `windows(x, size, stride).mean(axis=(2, 3))`. The stride is the size if left out. Padding
     counts as zeros (PyTorch's default).

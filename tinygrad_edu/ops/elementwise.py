@@ -28,14 +28,14 @@ LN2, LN10 = math.log(2), math.log(10)  # Python floats: they leave float32 alone
 
 @differentiable
 def exp(x):
-    """z = e^x        dx = g z"""
+    """z = e^x        dx = g * z"""
     z = np.exp(x)
     return z, lambda g: g * z
 
 
 @differentiable
 def expm1(x):
-    """z = e^x - 1        dx = g (z + 1)
+    """z = e^x - 1        dx = g * (z + 1)
 
     Exact near 0, where e^x - 1 would lose every digit.
     """
@@ -60,19 +60,19 @@ def log1p(x):
 
 @differentiable
 def log2(x):
-    """z = log_2 x        dx = g / (x log 2)"""
+    """z = log_2 x        dx = g / (x * log 2)"""
     return np.log2(x), lambda g: g / (x * LN2)
 
 
 @differentiable
 def log10(x):
-    """z = log_10 x        dx = g / (x log 10)"""
+    """z = log_10 x        dx = g / (x * log 10)"""
     return np.log10(x), lambda g: g / (x * LN10)
 
 
 @differentiable
 def sqrt(x):
-    """z = sqrt x        dx = g / (2 z)
+    """z = sqrt x        dx = g / (2 * z)
 
     At 0 the slope is inf, its limit.
     """
@@ -82,20 +82,20 @@ def sqrt(x):
 
 @differentiable
 def square(x):
-    """z = x^2        dx = g 2 x"""
+    """z = x^2        dx = g * 2 * x"""
     return np.square(x), lambda g: g * 2 * x
 
 
 @differentiable
 def reciprocal(x):
-    """z = 1 / x        dx = -g z^2"""
+    """z = 1 / x        dx = -g * z^2"""
     z = 1 / x
     return z, lambda g: -g * z * z
 
 
 @differentiable
 def logaddexp(x, y):
-    """z = log(e^x + e^y)        dx = g e^(x-z)        dy = g e^(y-z)
+    """z = log(e^x + e^y)        dx = g * e^(x-z)        dy = g * e^(y-z)
 
     Never overflows: NumPy factors the larger of the two out.
     """
@@ -113,19 +113,19 @@ def logaddexp(x, y):
 
 @differentiable
 def sin(x):
-    """z = sin x        dx = g cos x"""
+    """z = sin x        dx = g * cos x"""
     return np.sin(x), lambda g: g * np.cos(x)
 
 
 @differentiable
 def cos(x):
-    """z = cos x        dx = -g sin x"""
+    """z = cos x        dx = -g * sin x"""
     return np.cos(x), lambda g: -g * np.sin(x)
 
 
 @differentiable
 def tan(x):
-    """z = tan x        dx = g (1 + z^2)"""
+    """z = tan x        dx = g * (1 + z^2)"""
     z = np.tan(x)
     return z, lambda g: g * (1 + z * z)
 
@@ -150,13 +150,13 @@ def arctan(x):
 
 @differentiable
 def arctan2(y, x):
-    """z = angle of (x, y)        dy = g x / (x^2 + y^2)        dx = -g y / (x^2 + y^2)"""
+    """z = angle of (x, y)        dy = g * x / (x^2 + y^2)        dx = -g * y / (x^2 + y^2)"""
     return np.arctan2(y, x), lambda g: g * x / (x * x + y * y), lambda g: -g * y / (x * x + y * y)
 
 
 @differentiable
 def hypot(x, y):
-    """z = sqrt(x^2 + y^2)        dx = g x / z        dy = g y / z
+    """z = sqrt(x^2 + y^2)        dx = g * x / z        dy = g * y / z
 
     At (0, 0), the tip of a cone, the gradient is 0.
     """
@@ -170,19 +170,19 @@ def hypot(x, y):
 
 @differentiable
 def sinh(x):
-    """z = sinh x        dx = g cosh x"""
+    """z = sinh x        dx = g * cosh x"""
     return np.sinh(x), lambda g: g * np.cosh(x)
 
 
 @differentiable
 def cosh(x):
-    """z = cosh x        dx = g sinh x"""
+    """z = cosh x        dx = g * sinh x"""
     return np.cosh(x), lambda g: g * np.sinh(x)
 
 
 @differentiable
 def tanh(x):
-    """z = tanh x        dx = g (1 - z^2)"""
+    """z = tanh x        dx = g * (1 - z^2)"""
     z = np.tanh(x)
     return z, lambda g: g * (1 - z * z)
 
@@ -210,7 +210,7 @@ def arctanh(x):
 
 @differentiable
 def abs(x):
-    """z = |x|        dx = g sign x
+    """z = |x|        dx = g * sign x
 
     At the corner, 0, the gradient is 0.
     """
@@ -237,7 +237,7 @@ def ceil(x):
 
 @differentiable
 def round(x, decimals=0):
-    """z = x rounded to so many decimals, halves to even        dx = 0"""
+    """z = x rounded to `decimals` places, halves to even        dx = 0"""
     return np.round(x, decimals), np.zeros_like
 
 
@@ -253,7 +253,7 @@ def clip(x, low=None, high=None):
 
 @differentiable
 def maximum(x, y):
-    """z = the larger of x and y        dx = g where x is it        dy = g where y is it
+    """z = the larger of x and y        dx = g where x is larger        dy = g where y is larger
 
     A tie is shared: half of g for each. With a nan, z is nan.
     """
@@ -262,7 +262,7 @@ def maximum(x, y):
 
 @differentiable
 def minimum(x, y):
-    """z = the smaller of x and y        dx = g where x is it        dy = g where y is it
+    """z = the smaller of x and y        dx = g where x is smaller        dy = g where y is smaller
 
     A tie is shared: half of g for each. With a nan, z is nan.
     """
@@ -293,7 +293,7 @@ def where(condition, x, y):
 
 @differentiable
 def erf(x):
-    """z = 2/sqrt(pi) * integral of e^(-t^2) from 0 to x        dx = g 2/sqrt(pi) e^(-x^2)"""
+    """z = 2/sqrt(pi) * integral of e^(-t^2) from 0 to x        dx = g * 2/sqrt(pi) * e^(-x^2)"""
     # NumPy has no erf. On Tensors (for higher derivatives) it is this op again.
     z = erf(x) if isinstance(x, Tensor) else _erf(x)
     return z, lambda g: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x)

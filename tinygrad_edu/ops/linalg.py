@@ -134,7 +134,7 @@ def inner(x, y):
 
 @differentiable
 def outer(x, y):
-    """z = x y^T        dx = g y        dy = g^T x
+    """z = x_i * y_j        dx = g @ y        dy = g.T @ x
 
     Every entry of x times every entry of y, both made flat.
     """
@@ -149,10 +149,12 @@ def outer(x, y):
 
 @differentiable
 def tensordot(x, y, axes=2):
-    """z = x y, summed over `axes`        dx = g y^T        dy = x^T g
+    """z = x times y, summed over what they share
+    dx = g times y, summed over what y alone has
+    dy = g times x, summed over what x alone has
 
     `axes` is a pair: axes of x (one or several), and the axes of y to line up with them. A number n
-    means the last n of x with the first n of y. ^T stands for the axes not summed over.
+    means the last n of x with the first n of y.
     """
     x, y = _array(x), _array(y)
     if np.ndim(axes) == 0:
@@ -195,7 +197,7 @@ def _or_misfit(name, function, *arrays):
 
 @differentiable
 def einsum(subscripts, *arrays, optimize=None):
-    """z = sums of products, as the letters say        darrays = such sums of g and the others
+    """z = sums of products of arrays, by `subscripts`        darrays = such sums of g and the rest
 
     `einsum("ij,jk->ik", x, y)` names every axis; letters that the result lacks are summed over.
     A gradient is an einsum again, of g and the other arrays, with the letters exchanged.
@@ -288,14 +290,14 @@ def _target(term, factors, lengths, dtype):
 
 @differentiable
 def inv(x):
-    """z = x^-1        dx = -z^T g z^T"""
+    """z = x^-1        dx = -z.T @ g @ z.T"""
     z = np.linalg.inv(x)
     return z, lambda g: -z.mT @ g @ z.mT
 
 
 @differentiable
 def solve(a, b):
-    """z = a^-1 b        da = -(a^-T g) z^T        db = a^-T g
+    """z = a^-1 @ b        da = -(a^-T @ g) @ z.T        db = a^-T @ g
 
     b is one vector, or a matrix (or a stack of them) whose columns are solved for.
     """
@@ -317,7 +319,7 @@ def solve(a, b):
 
 @differentiable
 def det(x):
-    """z = det x        dx = g cof x
+    """z = det x        dx = g * cof x
 
     The cofactors are det(x) x^-T, and right for singular matrices too.
     """
@@ -326,7 +328,7 @@ def det(x):
 
 @differentiable
 def cofactor(x):
-    """z = cof x = det(x) x^-T        dx = (<g, z> z - z g^T z) / det x
+    """z = cof x = det(x) x^-T        dx = (<g, z> * z - z @ g.T @ z) / det x
 
     Found without dividing, so right for singular matrices; only dx is refused there.
     """
@@ -348,7 +350,7 @@ def cofactor(x):
 
 @differentiable
 def logabsdet(x):
-    """z = log |det x|        dx = g x^-T"""
+    """z = log |det x|        dx = g * x^-T"""
     z = np.linalg.slogdet(x)[1]
     return z, lambda g: np.expand_dims(g, (-2, -1)) * np.linalg.inv(x).mT
 
@@ -367,7 +369,8 @@ def slogdet(x: Any) -> Slogdet:
 
 @differentiable
 def cholesky(x):
-    """z = the lower triangle with z z^T = x        dx = (s + s^T) / 2 with s = z^-T low(z^T g) z^-1
+    """z = the lower triangle with z @ z.T = x
+    dx = (s + s.T) / 2 with s = z^-T @ low(z.T @ g) @ z^-1
 
     x is taken for symmetric. `low` keeps the lower triangle, and half of the diagonal.
     """

@@ -93,8 +93,8 @@ def _unfit_bias(weight, bias):
 
 @differentiable
 def softmax_cross_entropy(logits, labels, weights=None):
-    """z = sum of weights_i (log(sum of e^logits_i) - logits_i[labels_i])
-    dlogits_i = g weights_i (softmax(logits_i) - onehot(labels_i))
+    """z = sum of weights_i * (log(sum of e^logits_i) - logits_i[labels_i])
+    dlogits_i = g * weights_i * (softmax(logits_i) - onehot(labels_i))
 
     Equals `-(weights * log_softmax(logits)[range(n), labels]).sum()`, in one step. `weights` has
     one number per example; left out, each is 1/n, so z is the mean. An example of weight 0 is left
@@ -191,7 +191,7 @@ def _first(x, wrong):
 
 @differentiable
 def embedding(indices, weight):
-    """z = weight[indices]        dweight = the rows of g, added up where indices say
+    """z = weight[indices]        dweight = zeros, with g added at the rows [indices]
 
     indices are whole numbers from 0, in any shape; weight is (rows, ...), one row for each index.
     A row that is used several times gets the sum of its gradients.
@@ -264,7 +264,9 @@ def scaled_dot_product_attention(
 
 @differentiable
 def mixture(scores, value, mask=None):
-    """z = p value        dscores = p (g value^T - sum of g z)        dvalue = p^T g
+    """z = softmax(scores where mask) @ value
+    dscores = p * (g @ value.T - sum of g * z), p = softmax(scores where mask)
+    dvalue = softmax(scores where mask).T @ g
 
     p = softmax(scores) where mask, else 0. Equals `masked_softmax(scores, mask) @ value`, in fewer
     passes over the scores: not e is divided by its sums but what is made of it, which is shorter.
@@ -287,7 +289,7 @@ def mixture(scores, value, mask=None):
 @differentiable
 def masked_softmax(x, mask):
     """z_i = e^x_i / (sum of e^x_j where mask_j) where mask_i, else 0
-    dx_i = z_i (g_i - sum of g_j z_j)
+    dx_i = z_i * (g_i - sum of g_j * z_j)
 
     Along the last axis. Where nothing is allowed all z are 0, and so is the gradient.
     """

@@ -22,13 +22,12 @@ __all__ = ["normalize", "layer_norm", "rms_norm", "batch_norm"]
 
 @differentiable
 def normalize(x, scale=None, shift=None, axis=-1, epsilon=1e-5):
-    """z = scale (x - mean of x) / s + shift
-    dx = e - mean of e - c (mean of e c) / s^2
-    dscale = g c / s        dshift = g
+    """z = scale * (x - mean of x) / s + shift, s = sqrt(variance of x + epsilon)
+    dx = e - mean of e - c * (mean of e * c) / s^2, e = g * scale / s, c = x - mean of x
+    dscale = g * (x - mean of x) / s        dshift = g
 
-    s = sqrt(variance of x + epsilon), the means along `axis` (one or several), c = x - mean of x,
-    e = g scale / s. Where all x are equal z is shift, and epsilon keeps the gradient finite. Scale
-    and shift broadcast to x, and their gradients are summed.
+    The means are along `axis` (one or several). Where all x are equal z is shift, and epsilon keeps
+    the gradient finite. Scale and shift broadcast to x, and their gradients are summed.
     """
     axes = _axes("normalize", axis, x.ndim)
     c = x - _mean(x, axes)
@@ -127,10 +126,10 @@ def rms_norm(
 
 @differentiable
 def _rms_norm(x, scale, axes, epsilon):
-    """z = scale x / s
-    dx = e - x (mean of e x) / s^2        dscale = g x / s
+    """z = scale * x / s, s = sqrt(mean of x^2 + epsilon)
+    dx = e - x * (mean of e * x) / s^2, e = g * scale / s        dscale = g * x / s
 
-    s = sqrt(mean of x^2 + epsilon), e = g scale / s. The gradient of scale is summed.
+    The gradient of scale is summed.
     """
     r = 1 / np.sqrt(_mean_product(x, x, axes) + epsilon)
     slope = r if scale is None else scale * r

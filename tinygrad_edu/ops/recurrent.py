@@ -28,13 +28,15 @@ __all__ = ["rnn", "lstm", "gru"]
 
 @differentiable
 def rnn(x, weight, recurrent_weight, bias, h0, mask=None, activation="tanh"):
-    """z = h_1, ..., h_T, and h_T once more
-    dx = da @ weight.T        dweight = x.T @ da
-    drecurrent_weight = h_before.T @ da        dbias = sum of da
+    """z = all h = `activation`(x_t @ weight + h @ recurrent_weight + bias), the last twice, from h0
+    dx = da @ weight.T, da = g through `activation`
+    dweight = x.T @ da, da = g through `activation`
+    drecurrent_weight = h_before.T @ da, da = g through `activation`
+    dbias = sum of da, da = g through `activation`
     dh0 = what is left of dh before the first step
 
-    From h = h0 on, at every step h = tanh(a), where a = x weight + h recurrent_weight + bias; with
-    activation="relu" h = relu(a). Products and sums go over all steps and examples.
+    From h = h0 on, at every step h = tanh(a), where a = x @ weight + h @ recurrent_weight + bias;
+    with activation="relu" h = relu(a). Products and sums go over all steps and examples.
 
     x is (batch, time, inputs), weight (inputs, hidden), recurrent_weight (hidden, hidden), bias
     (hidden,), h0 (batch, hidden), and z (batch, time + 1, hidden): the outputs, then the last
@@ -79,9 +81,11 @@ def rnn(x, weight, recurrent_weight, bias, h0, mask=None, activation="tanh"):
 
 @differentiable
 def lstm(x, weight, recurrent_weight, bias, h0, c0, mask=None):
-    """z = h_1, ..., h_T, and h_T and c_T once more
-    dx = da @ weight.T        dweight = x.T @ da
-    drecurrent_weight = h_before.T @ da        dbias = sum of da
+    """z = all h, last h and c, by gates of x_t @ weight + h @ recurrent_weight + bias, from h0, c0
+    dx = da @ weight.T, da = g through the gates
+    dweight = x.T @ da, da = g through the gates
+    drecurrent_weight = h_before.T @ da, da = g through the gates
+    dbias = sum of da, da = g through the gates
     dh0 = what is left of dh before the first step
     dc0 = what is left of dc before the first step
 
@@ -147,10 +151,12 @@ def lstm(x, weight, recurrent_weight, bias, h0, c0, mask=None):
 
 @differentiable
 def gru(x, weight, recurrent_weight, bias, recurrent_bias, h0, mask=None):
-    """z = h_1, ..., h_T, and h_T once more
-    dx = da @ weight.T        dweight = x.T @ da
-    drecurrent_weight = h_before.T @ db        dbias = sum of da
-    drecurrent_bias = sum of db
+    """z = all h, by gates of x_t @ weight + bias and h @ recurrent_weight + recurrent_bias, from h0
+    dx = da @ weight.T, da = g through the gates
+    dweight = x.T @ da, da = g through the gates
+    drecurrent_weight = h_before.T @ db, db = g through the gates
+    dbias = sum of da, da = g through the gates
+    drecurrent_bias = sum of db, db = g through the gates
     dh0 = what is left of dh before the first step
 
     From h = h0 on, at every step

@@ -88,7 +88,7 @@ def mean(x, axis=None, keepdims=False):
 
 @differentiable
 def var(x, axis=None, ddof=0, keepdims=False):
-    """z = sum of (x_i - m)^2 / (n - ddof), m the mean        dx_i = g 2 (x_i - m) / (n - ddof)
+    """z = sum of (x_i - m)^2 / (n - ddof), m the mean        dx_i = g * 2 * (x_i - m) / (n - ddof)
 
     ddof=0 is NumPy's choice, ddof=1 the unbiased one (PyTorch's default).
     """
@@ -100,7 +100,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
 
 @differentiable
 def std(x, axis=None, ddof=0, keepdims=False):
-    """z = sqrt of the variance        dx_i = g (x_i - m) / ((n - ddof) z), m the mean
+    """z = sqrt of the variance of x        dx_i = g * (x_i - m) / ((n - ddof) * z), m the mean
 
     Where all x_i are equal the gradient is 0.
     """
@@ -141,7 +141,7 @@ def norm(
 
 @differentiable
 def euclidean_norm(x, axis=None, keepdims=False):
-    """z = sqrt(sum of x_i^2)        dx_i = g x_i / z
+    """z = sqrt(sum of x_i^2)        dx_i = g * x_i / z
 
     Where all x_i are 0 the gradient is 0.
     """
@@ -154,7 +154,7 @@ def euclidean_norm(x, axis=None, keepdims=False):
 
 @differentiable
 def prod(x, axis=None, keepdims=False):
-    """z = product of x_i        dx_i = g (product of all others)
+    """z = product of x_i        dx_i = g * (product of all others)
 
     The others are multiplied out, not divided out of z: right also where x has zeros.
     """
@@ -190,7 +190,7 @@ def cumsum(x, axis=None):
 
 @differentiable
 def cumprod(x, axis=None):
-    """z_i = product of x_j, j <= i        dx_i = sum of g_j (x_0 ... x_j without x_i) for j >= i
+    """z_i = product of x_j, j <= i        dx_i = sum of g_j * (x_0 ... x_j without x_i) for j >= i
 
     Right also where x has zeros, at the price of n^2 numbers along the axis. With axis=None, x is
     flattened first.
@@ -232,7 +232,8 @@ def min(x, axis=None, keepdims=False):
 
 @differentiable
 def median(x, axis=None, keepdims=False):
-    """z = (a + b) / 2, the middle two        dx_i = g/2 / ties where x_i = a, and the same for b
+    """z = (a + b) / 2, the middle two x_i
+    dx_i = g/2 / ties where x_i = a, and the same for b
 
     With an odd number of entries a and b are the same one. With a nan, z is nan.
     """
@@ -282,7 +283,7 @@ def sort(x, axis=-1):
 
 @differentiable
 def logsumexp(x, axis=None, keepdims=False):
-    """z = log(sum of e^x_i)        dx_i = g e^(x_i - z)"""
+    """z = log(sum of e^x_i)        dx_i = g * e^(x_i - z)"""
     shift = _largest(x, axis)
     with np.errstate(divide="ignore"):  # log 0 = -inf is right for a row of -inf
         z = shift + np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True))
@@ -296,7 +297,7 @@ def logsumexp(x, axis=None, keepdims=False):
 
 @differentiable
 def softmax(x, axis=-1):
-    """z_i = e^x_i / (sum of e^x_j)        dx_i = z_i (g_i - sum of g_j z_j)"""
+    """z_i = e^x_i / (sum of e^x_j)        dx_i = z_i * (g_i - sum of g_j * z_j)"""
     axes = _axes(x, axis)
     with np.errstate(invalid="ignore", over="ignore"):  # of nothing but -inf, or of a +inf, nan
         e = safe_exp(x, axes)
@@ -306,7 +307,7 @@ def softmax(x, axis=-1):
 
 @differentiable
 def log_softmax(x, axis=-1):
-    """z_i = x_i - log(sum of e^x_j)        dx_i = g_i - e^z_i (sum of g_j)"""
+    """z_i = x_i - log(sum of e^x_j)        dx_i = g_i - e^z_i * (sum of g_j)"""
     with np.errstate(invalid="ignore", divide="ignore"):  # as softmax
         shifted = x - _largest(x, axis)
         z = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

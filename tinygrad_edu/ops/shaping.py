@@ -178,13 +178,13 @@ def getitem(x: Any, index: Any) -> Tensor:
 
 @differentiable
 def _getitem(x, index):
-    """z = x[index]        dx = zeros in the shape of x, with g added at index"""
+    """z = x[index]        dx = zeros in the shape of x, with g added at [index]"""
     return x[index], lambda g: scatter.value(g, index, x.shape)
 
 
 @differentiable
 def scatter(x, index, shape):
-    """z = zeros in `shape`, with x added at index        dx = g[index]
+    """z = zeros in `shape`, with x added at [index]        dx = g[index]
 
     The way back of indexing. `index` is a tuple.
     """
@@ -283,7 +283,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Tensor:
 
 @differentiable
 def _concatenate(*arrays, axis=0):
-    """z = the arrays end to end along `axis`        darrays = the stretch of g that each fills"""
+    """z = arrays end to end along `axis`        darrays = the stretch of g that it fills"""
     try:
         z = np.concatenate(arrays, axis)
     except ValueError as error:
@@ -304,7 +304,7 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
 
 @differentiable
 def _stack(*arrays, axis=0):
-    """z = the arrays side by side along a new axis        darrays = the layer of g that each is"""
+    """z = arrays side by side along a new `axis`        darrays = the layer of g that it is"""
     try:
         z = np.stack(arrays, axis)
     except ValueError as error:

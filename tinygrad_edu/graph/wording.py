@@ -1,0 +1,249 @@
+"""A graph in words: what each op did, in its own letters and in the names of the tensors at hand.
+
+The mathematics is that of the op's docstring, where each line of a formula reads `z = ...` or
+`dx = ...`: here `x` becomes the name of what was passed as x, and a setting in backticks what it
+was set to. Nothing is written a second time.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.arrays import Array
+from tinygrad_edu.graph.trace import Edge, Graph, Node, Step
+from tinygrad_edu.rules import Op
+
+__all__ = [
+    "backward_rule", "backward_shapes", "broadcasts", "called", "forward_rule", "norm", "number",
+    "pieces", "sentence", "shape", "size",
+]  # fmt: skip
+
+NOT_GIVEN = {"weights": "1/n", "low": "-inf", "high": "inf"}  # what stands for these if left out
+
+
+# ---------------------------------------------------------------- rules
+
+
+def pieces(op: Op) -> dict[str, str]:
+    """The formula taken apart: what stands right of `z =`, `dx =` (or `dx_i =`), and so on.
+
+    >>> from tinygrad_edu.ops import matmul
+    >>> pieces(matmul.op)
+    {'z': 'x @ w', 'dx': 'g @ w.T', 'dw': 'x.T @ g'}
+    """
+    parts = [part.partition(" = ") for part in re.split(r" {4,}|\n", op.formula)]
+    return {name.strip().removesuffix("_i"): text.strip() for name, mark, text in parts if mark}
+
+
+def forward_rule(graph: Graph, node: Node) -> str:
+    """What was computed, with the real names: "h @ fc2.weight + fc2.bias"."""
+    used = ", ".join(dict.fromkeys(called(_carried(graph, edge)) for edge in graph.into(node.key)))
+    if node.op is None:
+        return f"{_layer(node)}({used})" if node.kind == "layer" else ""
+    formula = pieces(node.op).get("z", "")
+    text = _named(formula, graph, node) if formula else f"{node.op.name}({used})"
+    return f"{text} ({', '.join(more)})" if (more := list(_unsaid(node, formula))) else text
+
+
+def backward_rule(graph: Graph, edge: Edge, names: bool = True) -> str:
+    """What this use adds to its input's gradient: "g @ fc2.weight.T", or with letters only.
+
+    g is the gradient of what the op made; where a tensor is called g, it is written out.
+    """
+    node = graph.nodes[edge.target]
+    if node.op is None:
+        return ""
+    text = pieces(node.op).get(f"d{_letter(edge)}", "")
+    return _named(text, graph, node) if names else text
+
+
+def backward_shapes(graph: Graph, edge: Edge) -> str:
+    """The same with shapes for the names: "(5, 6) @ (3, 6).T"."""
+    node = graph.nodes[edge.target]
+    return _named(backward_rule(graph, edge, names=False), graph, node, _shape)
+
+
+def broadcasts(graph: Graph, edge: Edge) -> bool:
+    """Did an op that works number by number use each number of this input several times?"""
+    op = graph.nodes[edge.target].op
+    by_number = op is not None and op.rule.__module__.endswith(("arithmetic", "elementwise"))
+    return by_number and _carried(graph, edge).shape != graph.nodes[edge.target].shape
+
+
+def called(node: Node) -> str:
+    """A name as it can stand in a formula: in quotation marks if it is not one word."""
+    return node.name if re.fullmatch(r"[\w.]+(\[\d+\])?", node.name) else f'"{node.name}"'
+
+
+def _shape(node: Node) -> str:
+    return str(node.shape)
+
+
+def _named(text: str, graph: Graph, node: Node, told: Callable[[Node], str] = called) -> str:
+    """The text with names in the place of letters, all at once: a name may hold other letters."""
+    names, settings = _names(graph, node, told), dict(_settings(node))
+    numbers = {
+        slot: short
+        for slot, x in settings.items()
+        if (type(x) in (int, float) or slot == "index") and (short := _told(slot, x))
+    }
+    for slot in (slot for slot, x in settings.items() if x is None and slot not in names):
+        if slot in NOT_GIVEN:
+            numbers[slot] = NOT_GIVEN[slot]
+        else:  # a bias, say
+            text = re.sub(rf" (\+|\*|where) {slot}\b|\b{slot} \* ", "", text)
+
+    def put_in(found: re.Match[str]) -> str:
+        marked, letter, subscript = found.groups()
+        if letter in names:
+            return names[letter] + ("" if told is _shape else subscript or "")
+        if letter:
+            return numbers[letter]  # without a subscript
+        return names.get(marked) or _told(marked, settings.get(marked), "axis ") or marked
+
+    letters = "|".join(sorted(map(re.escape, names | numbers), key=len, reverse=True))
+    return re.sub(rf"`(\w+)`|(?<!\w)({letters})(?![A-Za-z0-9(])(_[a-z]\b)?", put_in, text)
+
+
+def _names(graph: Graph, node: Node, told: Callable[[Node], str]) -> dict[str, str]:
+    """What stands for the letters of the tensors: their names, or what else is told of them."""
+    used: dict[str, list[str]] = {}
+    for edge in graph.into(node.key):
+        used.setdefault(_letter(edge), []).append(told(_carried(graph, edge)))
+    names = {"z": told(node)} | {letter: ", ".join(words) for letter, words in used.items()}
+    if told is _shape:
+        names.setdefault("g", told(node))
+    elif any("g" in words for words in [[told(node)], *used.values()]):
+        names.setdefault("g", f"{told(node)}.grad")
+    return names
+
+
+def _letter(edge: Edge) -> str:
+    return edge.slot.partition("[")[0]  # arrays[1] is one of `arrays`
+
+
+def _carried(graph: Graph, edge: Edge) -> Node:
+    """The tensor that was used; where it is inside of a collapsed layer, that layer."""
+    return graph.nodes.get(edge.carries, graph.nodes[edge.source])
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _settings(node: Node) -> Iterator[tuple[str, Any]]:
+    """What the op was told beside its tensors, and what it takes for granted."""
+    given = dict(node.settings)
+    parameters = inspect.signature(node.op.rule).parameters if node.op else {}
+    for slot, known in parameters.items():
+        if slot in given or known.default is not known.empty:
+            yield slot, given.get(slot, known.default)
+
+
+def _unsaid(node: Node, formula: str) -> Iterator[str]:
+    """The settings that were changed and that the formula does not speak of: "axis 0"."""
+    parameters = inspect.signature(node.op.rule).parameters if node.op else {}
+    for slot, x in node.settings:
+        usual = slot in parameters and _same(x, parameters[slot].default)
+        told = None if usual or x is None else _told(slot, x)
+        if told and slot in parameters and not re.search(rf"\b{slot}(_|\b)", formula):
+            yield f"{slot} {told}"
+
+
+def _same(x: Any, y: Any) -> bool:
+    return type(x) is type(y) and not isinstance(x, np.ndarray) and bool(x == y)
+
+
+def _told(slot: str, x: Any, axis: str = "") -> str | None:
+    """A setting as text, if it is short: "tanh", "1:4", "(2, 3)"; an axis after the word for it."""
+    if x is None:
+        return "all axes" if slot == "axis" else None
+    if slot == "index":
+        text = ", ".join(map(_indexed, x if isinstance(x, tuple) else (x,)))
+    else:
+        text = number(x) if isinstance(x, (int, float)) else str(x)
+    if isinstance(x, np.ndarray) or len(text) > 24 or "array" in text:
+        return None
+    return f"{axis}{text}" if slot == "axis" else text
+
+
+def _indexed(x: Any) -> str:
+    """An index as it is written between brackets."""
+    if isinstance(x, slice):
+        ends = ["" if end is None else str(end) for end in (x.start, x.stop, x.step)]
+        return ":".join(ends).removesuffix(":") if x.step is None else ":".join(ends)
+    return "..." if x is Ellipsis else "array" if isinstance(x, np.ndarray) else str(x)
+
+
+# ---------------------------------------------------------------- steps
+
+
+def sentence(graph: Graph, step: Step) -> str:
+    """One step of the replay, as a sentence of one line."""
+    node = graph.nodes[step.node]
+    if step.phase == "seed":
+        return f"{node.name} changes as much as {node.name}: {node.name}.grad = 1"
+    if step.phase == "forward":
+        alone = node.shape == () and node.value is not None
+        what = number(node.value) if alone else shape(node.shape)
+        made = f"{node.name} = " if node.op else ""
+        return f"{made}{forward_rule(graph, node)} → {what}"
+    if node.op is None:
+        return _back_through_layer(graph, node)
+    edges = [graph.edges[i] for i in step.edges]
+    told = [_handed_on(graph, edge) for edge in edges if edge.contribution is not None]
+    rest = [_carried(graph, edge).name for edge in edges if edge.contribution is None]
+    none = f" ({' and '.join(rest)} {'need' if rest[1:] else 'needs'} no gradient)" if rest else ""
+    return f"back through {node.title}, g = {called(node)}.grad: {', '.join(told)}{none}"
+
+
+def _back_through_layer(graph: Graph, node: Node) -> str:
+    """All that a collapsed layer hands on, whichever of its ops it is the turn of."""
+    edges = [edge for edge in graph.into(node.key) if edge.contribution is not None]
+    told = [f"{_carried(graph, edge).name}.grad += {norm(edge.contribution)}" for edge in edges]
+    return f"back through {_layer(node)}: {', '.join(told) or 'to its parameters'}"
+
+
+def _layer(node: Node) -> str:
+    """ "Linear layers.0", or its class alone where nobody gave it a name."""
+    return node.name if node.name == node.title else f"{node.title} {node.name}"
+
+
+def _handed_on(graph: Graph, edge: Edge) -> str:
+    name = called(_carried(graph, edge))
+    rule = backward_rule(graph, edge) or "its share of g"
+    summed = ", summed over the copies" if broadcasts(graph, edge) else ""
+    return f"{name}.grad += {rule}{summed} ({norm(edge.contribution)})"
+
+
+# ---------------------------------------------------------------- numbers and shapes
+
+
+def shape(lengths: tuple[int, ...]) -> str:
+    """(5, 6) as "5×6", and a single number as "scalar"."""
+    return "×".join(map(str, lengths)) or "scalar"
+
+
+def number(x: Any) -> str:
+    """Four digits of a number, whatever its size."""
+    x = x.item() if isinstance(x, (np.ndarray, np.generic)) else x
+    return f"{x + 0.0:.4g}" if isinstance(x, float) else str(x)  # -0.0 + 0.0 is 0.0
+
+
+def size(x: Array) -> float:
+    """The Euclidean length of all numbers as one vector; nan or inf if one of them is."""
+    numbers = np.asarray(x, np.float64).reshape(-1)
+    largest = np.abs(numbers).max(initial=0)
+    if largest == 0 or not math.isfinite(largest):
+        return float(largest)
+    return float(largest * np.sqrt(np.sum((numbers / largest) ** 2)))  # squares never overflow
+
+
+def norm(x: Any) -> str:
+    """How large an array is: ‖0.268‖, or for one number that number."""
+    return number(x) if x.size == 1 else f"‖{number(size(x))}‖"
