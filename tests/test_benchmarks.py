@@ -26,7 +26,7 @@ def ratios(script: str) -> list[tuple[float, float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "lines"),
-    [("training_step.py", 2), ("import_time.py", 1), ("optimizer_step.py", 7)],
+    [("training_step.py", 2), ("import_time.py", 1), ("optimizer_step.py", 7), ("layout.py", 10)],
 )
 def test_no_ratio_is_twice_its_bar(script: str, lines: int) -> None:
     measured = ratios(script)

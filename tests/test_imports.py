@@ -18,14 +18,16 @@ ORDER = [  # a module imports only from lines above its own
     "creation",
     "ops",
     "derivatives checking initializers layers losses arena optimizers schedules idx text data "
-    "training metrics drawing curve plotting checkpoints callbacks models __main__",
+    "training metrics cures detective graph explaining layout drawing explorer curve plotting "
+    "checkpoints callbacks models watching __main__",
 ]
 # Within the last line, and within ops, the arrows only must not go round in circles.
 RANK = {module: i for i, line in enumerate(ORDER) for module in line.split()}
+PLOTTING = ("boundary", "confusion", "figures", "histograms", "history")
 THIRD_PARTY = {
-    "graphviz": {"drawing", "__main__"},
+    "graphviz": {"drawing"},
     "tqdm": {"__main__", "models.progress"},
-    "matplotlib": {"plotting"},
+    "matplotlib": {"plotting", *(f"plotting.{room}" for room in PLOTTING)},
     "safetensors": {"checkpoints.files"},
 }
 LAZY = {"graphviz", "tqdm", "safetensors", "matplotlib"}  # not loaded by `import tinygrad_edu`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tinygrad_edu.graph.rectangles import Box, Link
+from tinygrad_edu.layout.rectangles import Box, Link
 
 __all__ = ["checked", "parents_of"]
 
