@@ -43,10 +43,7 @@ def test_it_returns_the_accuracy_of_the_weights_that_it_leaves(run, tmp_path):
 def test_it_leaves_weights_curve_and_picture_and_nothing_else(run, tmp_path):
     run()
     files = left(tmp_path / "out")
-    assert files in (
-        ["graph.svg", "loss.svg", "weights.safetensors"],
-        ["graph.dot", "loss.svg", "weights.safetensors"],
-    )
+    assert files == ["graph.svg", "loss.svg", "weights.safetensors"]
     for name in files:
         if name.endswith(".svg"):
             assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
@@ -108,23 +105,25 @@ def dot_that(folder, script):
     return str(program.parent)
 
 
-def test_without_dot_the_picture_is_text_and_one_line_says_so(run, tmp_path, monkeypatch, capsys):
+def assert_a_picture_of_ours(folder):
+    assert left(folder) == ["graph.svg", "loss.svg", "weights.safetensors"]
+    text = (folder / "graph.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert "softmax_cross_entropy" in text and 'data-node="n0"' in text
+
+
+def test_without_dot_the_picture_is_drawn_by_ourselves(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run() > 0.7
-    assert left(tmp_path / "out") == ["graph.dot", "loss.svg", "weights.safetensors"]
-    text = (tmp_path / "out" / "graph.dot").read_text(encoding="utf-8")
-    assert text.startswith("digraph") and "softmax_cross_entropy" in text
-    out, _ = capsys.readouterr()
-    (line,) = [line for line in out.splitlines() if "Graphviz" in line]
-    assert "`dot` is not installed" in line and "DOT text" in line
-    assert str(tmp_path / "out" / "graph.dot") in out and "graph.svg" not in out
+    assert_a_picture_of_ours(tmp_path / "out")
+    assert str(tmp_path / "out" / "graph.svg") in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for dot is a script with a #! line")
-def test_a_dot_that_fails_leaves_text_too(run, tmp_path, monkeypatch):
+def test_a_dot_that_fails_leaves_a_picture_of_ours_too(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", dot_that(tmp_path, "import sys; sys.exit('no layout engine')"))
     assert run() > 0.7
-    assert "graph.dot" in left(tmp_path / "out")
+    assert_a_picture_of_ours(tmp_path / "out")
 
 
 # ---------------------------------------------------------------- bad options

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import graphviz
 import numpy as np
 from tqdm import tqdm
 
@@ -131,15 +130,12 @@ def _leave(out: Path, model: MLP, losses: list[float], x: Array, y: Array) -> No
     svg = curve_svg(losses, "epoch", "training loss")
     (out / "loss.svg").write_text(svg, encoding="utf-8")
     picture = draw(cross_entropy(model.train()(x), y))
-    try:
-        svg = picture.pipe(format="svg", encoding="utf-8")
-        graph = out / "graph.svg"
-        graph.write_text(svg, encoding="utf-8")
-    except (graphviz.ExecutableNotFound, graphviz.CalledProcessError):
-        graph = out / "graph.dot"
-        graph.write_text(picture.source, encoding="utf-8")
-        print("\nThe Graphviz program `dot` is not installed, so the graph is DOT text.")
-    print(f"\nweights {out / 'weights.safetensors'}, loss curve {out / 'loss.svg'}, graph {graph}")
+    svg = picture.pipe(format="svg", encoding="utf-8")
+    (out / "graph.svg").write_text(svg, encoding="utf-8")
+    print(
+        f"\nweights {out / 'weights.safetensors'}, loss curve {out / 'loss.svg'}, "
+        f"graph {out / 'graph.svg'}"
+    )
 
 
 def console() -> None:

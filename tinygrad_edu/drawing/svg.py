@@ -1,0 +1,214 @@
+"""A graph as SVG, written by ourselves: positions come from a layout, everything else from here.
+
+Every part has a class that a style sheet can colour, and says what it shows: `data-node`,
+`data-edge`, `data-call`. Standing alone the picture brings its own style sheet, light and dark, and
+tooltips; in a page both are the page's.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+from tinygrad_edu.drawing.cards import Card, Flow, cards, flows, frame_title
+from tinygrad_edu.drawing.faces import Face, face, px, written
+from tinygrad_edu.drawing.style import HEADER, LABELLED, LETTER, LINE, RICH, SMALL, sheet
+from tinygrad_edu.drawing.texts import width, xml
+from tinygrad_edu.graph.trace import Graph, Node
+from tinygrad_edu.layout import Box, Layout, Link, Placed, arrange
+from tinygrad_edu.layout.rectangles import Point
+
+__all__ = ["Picture", "picture"]
+
+
+class Picture(NamedTuple):
+    """An SVG, its size in pixels, and who placed the boxes."""
+
+    svg: str
+    width: float
+    height: float
+    engine: str
+
+
+def picture(
+    graph: Graph,
+    direction: str = "TB",
+    values: bool = True,
+    gradients: bool = True,
+    engine: str = "auto",
+    prefix: str = "",
+    standalone: bool = True,
+) -> Picture:
+    """Draw a graph; `prefix` is put before every id, for several pictures in one page.
+
+    >>> from tinygrad_edu.graph.trace import trace
+    >>> from tinygrad_edu.tensor import Tensor
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> picture(trace(x * x), engine="builtin").svg[:4]
+    '<svg'
+    """
+    said = cards(graph, values, gradients)
+    rich = len(graph.nodes) <= RICH
+    faces = {key: face(node.kind, said[key], rich) for key, node in graph.nodes.items()}
+    flow = flows(graph, gradients)
+    layout = arrange(_boxes(graph, faces), _links(graph, flow), direction, engine)
+    parts = [_frame(graph, key, place) for key, place in layout.frames.items()]
+    parts += [_link(graph, i, one, layout, standalone) for i, one in enumerate(flow)]
+    parts += [
+        _box(node, said[key], faces[key], layout.boxes[key], prefix, standalone)
+        for key, node in graph.nodes.items()
+    ]
+    svg = _whole(parts, layout, standalone)
+    return Picture(svg, layout.width, layout.height, layout.engine)
+
+
+def _boxes(graph: Graph, faces: dict[str, Face]) -> list[Box]:
+    return [
+        Box(key, faces[key].width, faces[key].height, node.calls, node.beside)
+        for key, node in graph.nodes.items()
+    ]
+
+
+def _links(graph: Graph, flow: list[Flow]) -> list[Link]:
+    """With room for labels, where there are not too many, and not beside an op."""
+    links = []
+    for edge, one in zip(graph.edges, flow, strict=True):
+        wide, high = 0.0, 0.0
+        if len(flow) <= LABELLED and graph.nodes[edge.source].beside is None:
+            wide, high = _label_size(one)
+        links.append(Link(edge.source, edge.target, wide, high))
+    return links
+
+
+def _whole(parts: list[str], layout: Layout, standalone: bool) -> str:
+    wide, high = px(layout.width), px(layout.height)
+    size = f'viewBox="0 0 {wide} {high}" width="{wide}" height="{high}"'
+    if standalone:
+        paper = f'<rect class="paper" width="{wide}" height="{high}"/>'
+        parts = [f"<style>{sheet()}</style>", paper, *parts]
+    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size}>', *parts, "</svg>\n"])
+
+
+def _tip(text: str, standalone: bool) -> tuple[str, str]:
+    """A tooltip as an attribute, or as an element."""
+    if standalone:
+        return "", f"<title>{xml(text)}</title>"
+    return f' data-tip="{xml(text)}"'.replace("\n", "&#10;"), ""
+
+
+# ---------------------------------------------------------------- frames and boxes
+
+
+def _frame(graph: Graph, key: str, at: Placed) -> str:
+    name, title = frame_title(graph.calls[key])
+    x, y = at.x - at.width / 2, at.y - at.height / 2
+    rect = (
+        f'<rect x="{px(x)}" y="{px(y)}" width="{px(at.width)}" height="{px(at.height)}" rx="10"/>'
+    )
+    beside = x + 10 + (width(name) + 1) * LETTER * HEADER
+    texts = written(name, x + 10, y + 15, "name") + written(title, beside, y + 15, "title")
+    return f'<g class="frame" data-call="{key}">{rect}{texts}</g>'
+
+
+def _box(node: Node, card: Card, face: Face, at: Placed, prefix: str, standalone: bool) -> str:
+    alarm = any(said is not None and said.alarm for said in (card.value, card.gradient))
+    classes = f"box {node.kind}" + " needs" * node.needs_gradient + " alarm" * alarm
+    attribute, element = _tip(card.tip, standalone)
+    corner = f"translate({px(at.x - face.width / 2)} {px(at.y - face.height / 2)})"
+    return (
+        f'<g class="{classes}" id="{prefix}{node.key}" data-node="{node.key}"{attribute} '
+        f'transform="{corner}">{element}{face.svg}</g>'
+    )
+
+
+# ---------------------------------------------------------------- lines
+
+APART = 2.0  # of each lane from the middle
+HEAD = 7.0  # the length of an arrow's head
+THIN, THICK = 0.8, 3.4  # the lane of the smallest and of the largest gradient
+
+
+def _link(graph: Graph, i: int, flow: Flow, layout: Layout, standalone: bool) -> str:
+    """The lane forward, and beside it the lane back, if a gradient came along."""
+    edge = graph.edges[i]
+    classes = "link needs" if flow.wanted else "link no-gradient"
+    classes += " alarm" * flow.alarm + " vanished" * (flow.strength == 0)
+    attribute, element = _tip(flow.tip, standalone)
+    route = layout.routes[i]
+    drawn = _lane("forward", _aside(route, -APART) if flow.wanted else route, None)
+    if flow.wanted:
+        thick = THIN + (THICK - THIN) * (flow.strength or 0)
+        drawn += _lane("backward", _aside(route, APART)[::-1], thick)
+    drawn += _label(flow, layout.labels[i])
+    return (
+        f'<g class="{classes}" data-edge="{i}" data-source="{edge.source}" '
+        f'data-target="{edge.target}"{attribute}>{element}{drawn}</g>'
+    )
+
+
+def _lane(way: str, route: list[Point], thick: float | None) -> str:
+    """A line with an arrow's head at its end."""
+    (x0, y0), (x1, y1) = route[-2:]
+    length = math.hypot(x1 - x0, y1 - y0) or 1.0
+    ux, uy = (x1 - x0) / length, (y1 - y0) / length
+    half = HEAD / 2.4 + (thick or 1) / 4
+    bx, by = x1 - ux * HEAD, y1 - uy * HEAD
+    points = [(x1, y1), (bx - uy * half, by + ux * half), (bx + uy * half, by - ux * half)]
+    head = "L".join(f"{px(x)} {px(y)}" for x, y in points)
+    line = _rounded([*route[:-1], (x1 - ux * HEAD * 0.8, y1 - uy * HEAD * 0.8)])
+    style = f' stroke-width="{thick:.2f}"' if thick is not None else ""
+    return f'<path class="lane {way}" d="{line}"{style}/><path class="head {way}" d="M{head}Z"/>'
+
+
+def _aside(route: list[Point], distance: float) -> list[Point]:
+    """The line beside a line: every corner moves along the middle of the two normals there."""
+    normals = []
+    for (x0, y0), (x1, y1) in pairwise(route):
+        length = math.hypot(x1 - x0, y1 - y0) or 1.0
+        normals.append(((y0 - y1) / length, (x1 - x0) / length))
+    moved = []
+    for (x, y), before, after in zip(
+        route, [normals[0], *normals], [*normals, normals[-1]], strict=True
+    ):
+        nx, ny = before[0] + after[0], before[1] + after[1]
+        scale = 2 * distance / max(nx * nx + ny * ny, 1.0)  # longer at a corner, but no spike
+        moved.append((x + nx * scale, y + ny * scale))
+    return moved
+
+
+CORNER = 9.0
+
+
+def _rounded(route: list[Point]) -> str:
+    """A path along these points, with round corners."""
+    path = f"M{px(route[0][0])} {px(route[0][1])}"
+    for before, at, after in zip(route, route[1:], route[2:], strict=False):
+        (ax, ay), (bx, by) = _towards(at, before), _towards(at, after)
+        path += f"L{px(ax)} {px(ay)}Q{px(at[0])} {px(at[1])} {px(bx)} {px(by)}"
+    return path + f"L{px(route[-1][0])} {px(route[-1][1])}"
+
+
+def _towards(a: Point, b: Point) -> Point:
+    """The point at a corner's distance from a on the way to b, or half way."""
+    share = min(0.5, CORNER / (math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0))
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+
+
+def _label_size(flow: Flow) -> tuple[float, float]:
+    wide = max(width(flow.shape), width(flow.norm)) * LETTER * SMALL + 10
+    return wide, LINE * (2 if flow.norm else 1) + 2.0
+
+
+def _label(flow: Flow, at: Point | None) -> str:
+    """Shape and norm, on a patch of paper in the middle of the line."""
+    if at is None:
+        return ""
+    (x, y), (wide, high) = at, _label_size(flow)
+    top = y - high / 2
+    patch = (
+        f'<rect class="pill" x="{px(x - wide / 2)}" y="{px(top)}" width="{px(wide)}" '
+        f'height="{px(high)}" rx="6"/>'
+    )
+    shape = written(flow.shape, x, top + SMALL + 1, "flow shape", "middle")
+    return patch + shape + written(flow.norm, x, top + SMALL + LINE, "flow norm", "middle")
