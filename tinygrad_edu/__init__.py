@@ -22,7 +22,7 @@ Read the source in this order:
     checkpoints/     what was learned, on disk, and back again
 
 (Beside them: arrays.py, modes.py, random.py, creation.py, printed.py and text.py, a page each;
-drawing.py, the picture of a computation; plotting.py, that of a training; __main__.py, all of it at
+drawing.py, the picture of a computation; plotting/, those of a training; __main__.py, all of it at
 work on handwritten digits.)
 
     >>> import tinygrad_edu as tg
@@ -56,10 +56,24 @@ from tinygrad_edu.rules import Op, differentiable
 from tinygrad_edu.tensor import Tensor, grad, tensor
 
 if TYPE_CHECKING:
-    from tinygrad_edu import callbacks, checkpoints, data, drawing, metrics, models, schedules
+    from tinygrad_edu import (
+        callbacks,
+        checkpoints,
+        data,
+        drawing,
+        explorer,
+        metrics,
+        models,
+        schedules,
+        watching,
+    )
     from tinygrad_edu.checkpoints import load, save
+    from tinygrad_edu.detective import find_nonfinite
     from tinygrad_edu.drawing import draw
+    from tinygrad_edu.explaining import explain
+    from tinygrad_edu.explorer import explore
     from tinygrad_edu.models import Sequential
+    from tinygrad_edu.watching import watch
 
 __version__ = "0.1.0"
 
@@ -67,11 +81,19 @@ _WHEN_ASKED = {
     "data": ("data", ""),
     "drawing": ("drawing", ""),
     "draw": ("drawing", "draw"),
+    "explain": ("explaining", "explain"),
+    "explorer": ("explorer", ""),
+    "explore": ("explorer", "explore"),
+    "plotting": ("plotting", ""),
+    "detective": ("detective", ""),
+    "find_nonfinite": ("detective", "find_nonfinite"),
     "schedules": ("schedules", ""),
     "metrics": ("metrics", ""),
     "checkpoints": ("checkpoints", ""),
     "models": ("models", ""),
     "callbacks": ("callbacks", ""),
+    "watching": ("watching", ""),
+    "watch": ("watching", "watch"),
     "Sequential": ("models", "Sequential"),
     "save": ("checkpoints", "save"),
     "load": ("checkpoints", "load"),
