@@ -65,7 +65,7 @@ def test_a_name_is_shown_as_it_is(name):
     shown = REPLACED.get(name, name)
     texts = svg_texts(draw(named(name)))
     assert shown in texts
-    assert "…" in shown or {f"{shown} 2", f"{shown} 3"} < set(texts), "names are made unique"
+    assert "…" in shown or {f"{shown}_2", f"{shown}_3"} < set(texts), "names are made unique"
     in_layer = one_line(f"of.{name}", 28).strip(INVISIBLE)
     assert in_layer in texts and (in_layer == f"of.{shown}" or "…" in shown)
 

@@ -92,8 +92,8 @@ def test_what_stands_in_a_node():
     node = nodes["layers.0.weight"]
     assert (node.kind, node.shape, node.dtype, node.title) == ("parameter", (2, 6), "float32", "")
     np.testing.assert_array_equal(node.value, weight.data)
-    assert nodes["multiply 2"].settings == (("x", 0.05),)
-    assert nodes["multiply 2"].title == "multiply 0.05"
+    assert nodes["multiply_2"].settings == (("x", 0.05),)
+    assert nodes["multiply_2"].title == "multiply 0.05"
     assert nodes["x"].kind == "input" and not nodes["x"].needs_gradient
     assert nodes["x"].gradient is None and nodes["x"].beside is None
     labels = nodes["labels"]
@@ -224,6 +224,16 @@ def test_a_variable_goes_before_the_layers_name():
     assert {"w", "bias"} <= names and w.name is None
 
 
+def test_an_underscore_is_no_name():
+    _ = w = leaf(1)
+    assert list(variables().tensors.values()) == ["w"] and _ is w
+
+
+def test_titles_have_numbers_in_arithmetic_only():
+    titles = [n.title for n in trace(tg.softmax(leaf([1, 2]) ** 2 * 0.5, axis=0)).nodes.values()]
+    assert titles == ["", "power 2", "multiply 0.5", "softmax"]
+
+
 def test_tracing_gives_no_names_to_tensors():
     layer = Linear(2, 1, rng=0)
     nodes = by_name(trace(layer(drawn(1, 2)).sum()))
@@ -231,20 +241,20 @@ def test_tracing_gives_no_names_to_tensors():
 
 
 def test_no_two_tensors_have_the_same_name():
-    w = leaf(1, name="sum 2")
+    w = leaf(1, name="sum_2")
     total = w
     for _ in range(4):
         total = (total * w).sum() + leaf(1, name="sum")
     names = [node.name for node in trace(total).nodes.values()]
     assert len(set(names)) == len(names)
-    assert {"sum", "sum 2", "sum 3", "multiply", "multiply 4"} <= set(names)
+    assert {"sum", "sum_2", "sum_3", "multiply", "multiply_4"} <= set(names)
 
 
 def test_two_models_of_the_same_class_keep_their_parameters_apart():
     generator, judge = MLP(2, 2, rng=0), MLP(2, 1, rng=1)
     graph = trace(judge(generator(drawn(3, 2))).sum(), variables())
     names = [node.name for node in graph.nodes.values()]
-    assert {"layers.0.weight", "layers.0.weight 2"} <= set(names)
+    assert {"layers.0.weight", "layers.0.weight_2"} <= set(names)
     assert [c.name for c in graph.calls.values() if c.outside is None] == ["generator", "judge"]
 
 
@@ -342,9 +352,9 @@ def test_collapsed_to_the_outermost_layers():
     assert len(box.inside) == 7 and box.calls == () and box.needs_gradient
     assert [node.name for node in graph.nodes.values()] == [
         "x", "MLP", "labels", "softmax_cross_entropy", "layers.0.weight", "multiply", "sum",
-        "multiply 2", "add",
+        "multiply_2", "add",
     ]  # fmt: skip
-    assert graph.calls == {}
+    assert list(graph.calls) == ["c0"]  # it tells what the box is
     assert len(graph.into("n10")) == 2, "two uses by one op are two"
     assert graph.steps[0].edges == (0,) and graph.steps[2].edges == ()
     assert [(e.source, e.target) for e in graph.into("c0") + graph.out_of("c0")] == [
@@ -363,7 +373,7 @@ def test_a_box_shows_what_comes_out_of_the_layer():
 def test_frames_are_left_around_boxes_that_were_collapsed():
     _, loss = mlp_with_penalty()
     graph = collapse(alias_leaves(trace(loss)), 2)
-    assert list(graph.calls) == ["c0"]
+    assert list(graph.calls) == ["c0", "c1", "c2", "c3"]
     assert [n.name for n in graph.nodes.values() if n.calls == ("c0",)] == [
         "layers.0", "layers.1", "layers.2"
     ]  # fmt: skip

@@ -174,7 +174,7 @@ def test_an_op_of_ones_own_without_a_formula():
     graph = trace(z)
     assert sentence(graph, graph.steps[0]) == "twice = twice(x) (times 3) → 3"
     assert sentence(graph, graph.steps[2]) == (
-        "back through twice 3, g = twice.grad: x.grad += its share of g (3)"
+        "back through twice, g = twice.grad: x.grad += its share of g (3)"
     )
 
 

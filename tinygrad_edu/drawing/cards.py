@@ -95,8 +95,8 @@ def _header(graph: Graph, node: Node) -> tuple[str, str]:
     inner = [graph.calls[key].name for key in node.calls[1:]]
     name = node.name.removeprefix("".join(f"{one}." for one in inner))
     title = one_line(node.title, TITLE)
-    if node.op is not None and (same := re.fullmatch(rf"{re.escape(node.op.name)}( \d+)?", name)):
-        return "", title + (f" #{same[1].strip()}" if same[1] else "")
+    if node.op is not None and (same := re.fullmatch(rf"{re.escape(node.op.name)}(_\d+)?", name)):
+        return "", title + (f" #{same[1][1:]}" if same[1] else "")
     return one_line(name, NAME), title
 
 

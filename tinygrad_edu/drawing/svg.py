@@ -178,15 +178,25 @@ def _aside(route: list[Point], distance: float) -> list[Point]:
 
 
 CORNER = 9.0
+GENTLE = 0.25  # the tangent of the turn
 
 
 def _rounded(route: list[Point]) -> str:
     """A path along these points, with round corners."""
     path = f"M{px(route[0][0])} {px(route[0][1])}"
     for before, at, after in zip(route, route[1:], route[2:], strict=False):
+        if _is_gentle(before, at, after):  # a curve of `dot` is many of these
+            path += f"L{px(at[0])} {px(at[1])}"
+            continue
         (ax, ay), (bx, by) = _towards(at, before), _towards(at, after)
         path += f"L{px(ax)} {px(ay)}Q{px(at[0])} {px(at[1])} {px(bx)} {px(by)}"
     return path + f"L{px(route[-1][0])} {px(route[-1][1])}"
+
+
+def _is_gentle(before: Point, at: Point, after: Point) -> bool:
+    """Is this corner too flat to be seen as one?"""
+    ax, ay, bx, by = at[0] - before[0], at[1] - before[1], after[0] - at[0], after[1] - at[1]
+    return abs(ax * by - ay * bx) <= GENTLE * (ax * bx + ay * by)
 
 
 def _towards(a: Point, b: Point) -> Point:

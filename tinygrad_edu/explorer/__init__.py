@@ -37,7 +37,7 @@ def explore(
     loss: Tensor | Callable[[], Tensor],
     path: PathLike = "graph.html",
     depth: int | None = None,
-    engine: str = "auto",
+    engine: str = "builtin",
     title: str | None = None,
     max_nodes: int = 600,
 ) -> Path:
@@ -50,8 +50,8 @@ def explore(
     `loss` is a tensor of one number, or a function without arguments that computes it: then it is
     called inside `trace_lines()`, and the page shows the line of yours that made each tensor.
     `depth` opens the page with layers as boxes, 1 for the outermost; every level of detail of at
-    most `max_nodes` boxes is in the page. `engine` lays the boxes out: "dot", "builtin", or "auto",
-    which is `dot` where it is installed. Returns the path.
+    most `max_nodes` boxes is in the page. `engine` lays the boxes out: "builtin", which is this
+    library, "dot", or "auto", which is `dot` where it is installed and quick. Returns the path.
 
     Raises TypeError for what is no tensor, ValueError for one of several numbers, for one that was
     computed from nothing that requires grad, and where even the outermost layers are too many

@@ -20,8 +20,9 @@ __all__ = ["Call", "Calls", "Names", "Variables", "label", "variables"]
 
 
 def label(t: Tensor) -> str:
-    """The op that made t, with the numbers it was told: "power 2"."""
-    numbers = [f"{x:g}" for x in t._args if type(x) in (int, float)]
+    """The op that made t, in arithmetic with the numbers it was told: "power 2"."""
+    arithmetic = t.op.rule.__module__.endswith(".arithmetic")  # elsewhere they are settings
+    numbers = [f"{x:g}" for x in t._args if type(x) in (int, float)] if arithmetic else []
     return " ".join([t.op.name, *numbers])
 
 
@@ -35,12 +36,14 @@ class Variables(NamedTuple):
 def variables() -> Variables:
     """The user's variables where the library was called from.
 
-    Those of the function come before those of its module, and names before `_names`.
+    Those of the function come before those of its module, names before `_names`; `_` is none.
     """
     frame = sys._getframe(users_level() - 1)
     found = Variables({}, {})
     for space in (frame.f_locals, frame.f_globals):
         for name, x in sorted(space.items(), key=lambda item: item[0].startswith("_")):
+            if name == "_":
+                continue
             if isinstance(x, Tensor):
                 found.tensors.setdefault(x, name)
             elif isinstance(x, Layer):
@@ -58,7 +61,7 @@ class Taken:
         name, count = wanted, self.counts.get(wanted, 1)
         while name in self.counts:
             count += 1
-            name = f"{wanted} {count}"
+            name = f"{wanted}_{count}"
         self.counts[name] = 1
         self.counts[wanted] = count  # the next one need not count up from the start
         return name

@@ -92,8 +92,8 @@ def collapse(graph: Graph, depth: int | None) -> Graph:
     ]
     outermost = {before: shown_by[after] for before, after in graph.shown_by.items()}
     result = shown_by[graph.result]
-    around = {key for node in nodes.values() for key in node.calls}
-    calls = {key: call for key, call in graph.calls.items() if key in around}
+    shown = {key for node in nodes.values() for key in (*node.calls, node.key)}
+    calls = {key: call for key, call in graph.calls.items() if key in shown}
     return replace(
         graph, nodes=nodes, edges=edges, calls=calls, steps=steps, result=result, shown_by=outermost
     )

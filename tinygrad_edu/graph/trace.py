@@ -90,7 +90,7 @@ class Graph:
 
     nodes: dict[str, Node]  # oldest first: whatever is used stands before what it is used for
     edges: list[Edge]
-    calls: dict[str, Call]
+    calls: dict[str, Call]  # those around nodes, and those that are collapsed into one
     steps: list[Step]
     result: str
     has_gradients: bool

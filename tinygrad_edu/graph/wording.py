@@ -241,7 +241,8 @@ def size(x: Array) -> float:
     largest = np.abs(numbers).max(initial=0)
     if largest == 0 or not math.isfinite(largest):
         return float(largest)
-    return float(largest * np.sqrt(np.sum((numbers / largest) ** 2)))  # squares never overflow
+    scaled = numbers / largest  # so squares never overflow
+    return float(largest) * math.sqrt(np.dot(scaled, scaled))
 
 
 def norm(x: Any) -> str:
