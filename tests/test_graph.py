@@ -181,7 +181,7 @@ def test_an_input_frozen_after_use_and_one_never_trained():
 def test_where_the_user_wrote_it_is_known_inside_trace_lines():
     with tg.trace_lines():
         y = leaf(1) * 2
-    node = by_name(trace(y))["multiply"]
+    node = by_name(trace(y))["y"]
     assert node.where.file == __file__ and by_name(trace(leaf(1) * 2))["multiply"].where is None
 
 
@@ -224,9 +224,37 @@ def test_a_variable_goes_before_the_layers_name():
     assert {"w", "bias"} <= names and w.name is None
 
 
+def a_loss_of_two_lines(w):
+    hidden = tg.tanh(w * 2)
+    return (hidden * hidden).sum()
+
+
+def test_inside_trace_lines_a_tensor_is_called_what_its_line_calls_it():
+    w = leaf(1, 2)
+    with tg.trace_lines():
+        for _ in range(2):
+            result = a_loss_of_two_lines(w)
+        loss = result + a_loss_of_two_lines(w)
+    names = [node.name for node in trace(loss).nodes.values()]
+    assert names == [
+        "x", "multiply", "hidden", "multiply_2", "sum",
+        "multiply_3", "hidden_2", "multiply_4", "sum_2", "loss",
+    ]  # fmt: skip
+    assert [node.name for node in trace(a_loss_of_two_lines(w)).nodes.values()][2] == "tanh"
+
+
+def test_the_line_says_nothing_of_what_was_made_on_the_way():
+    _name = "if x = y:"
+    with tg.trace_lines():
+        y = leaf(1) * 2 + 1
+        _ = z = y * 3
+    assert [node.name for node in trace(z).nodes.values()] == ["x", "multiply", "y", "multiply_2"]
+
+
 def test_an_underscore_is_no_name():
-    _ = w = leaf(1)
-    assert list(variables().tensors.values()) == ["w"] and _ is w
+    _ = leaf(1)
+    _w = leaf(2)
+    assert list(variables().tensors.values()) == ["_w"]
 
 
 def test_titles_have_numbers_in_arithmetic_only():

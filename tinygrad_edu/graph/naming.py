@@ -1,14 +1,17 @@
 """Names for everything in a graph: a reader must be able to tell any two tensors apart.
 
 A tensor is called, in this order, what its `name` says, what the user's variable is called, what
-its layer calls it (`layers.0.weight`), or after the op that made it and the layer that it was made
-in (`layers.0.linear`). A name that is taken gets a number.
+its layer calls it (`layers.0.weight`), what the line that made it calls it (`h = ...`, if lines
+were traced), or after the op that made it and the layer that it was made in (`layers.0.linear`). A
+name that is taken gets a number.
 """
 
 from __future__ import annotations
 
+import linecache
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,6 +52,19 @@ def variables() -> Variables:
             elif isinstance(x, Layer):
                 found.layers.setdefault(id(x), name)
     return found
+
+
+def assigned(made: Sequence[Tensor]) -> Iterator[tuple[Tensor, str]]:
+    """Of tensors in the order they were made, what the lines `name = ...` call the last they made.
+
+    So names are known also of variables in functions that have returned, and in layers.
+    """
+    for t, after in zip(made, [*made[1:], None], strict=True):
+        if t.where is None or (after is not None and after.where == t.where):
+            continue
+        line = re.match(r"\s*([^\W\d]\w*)\s*=[^=]", linecache.getline(t.where.file, t.where.line))
+        if line and line[1] != "_":
+            yield t, line[1]
 
 
 class Taken:
@@ -141,15 +157,15 @@ class Calls:
 class Names:
     """Gives each tensor of a graph a name of its own; those that have one come first."""
 
-    def __init__(self, tensors: Iterable[Tensor], calls: Calls, known: Variables) -> None:
+    def __init__(self, made: Sequence[Tensor], calls: Calls, known: Variables) -> None:
         self.calls = calls
         self.taken = Taken()
-        in_layers: dict[Tensor, str] = {}
+        from_code = dict(assigned(made))
         for p, name in calls.parameter_names():
-            in_layers.setdefault(p, name)
+            from_code.setdefault(p, name)
         self.given: dict[Tensor, str] = {}
-        for t in dict.fromkeys(tensors):
-            own = t.name or known.tensors.get(t) or in_layers.get(t)
+        for t in dict.fromkeys(x for z in made for x in (*z.inputs, z)):
+            own = t.name or known.tensors.get(t) or from_code.get(t)
             if own:
                 self.given[t] = self.taken.unique(str(own))
 

@@ -150,8 +150,7 @@ class _Tracing:
         self.uses = [(t, list(_uses(t))) for t in self.made]
         self.homes = _homes(self.uses)
         self.calls = Calls(self.made, known)
-        tensors = (x for t in self.made for x in (*t.inputs, t))
-        self.names = Names(tensors, self.calls, known)
+        self.names = Names(self.made, self.calls, known)
         self.keys: dict[Tensor, str] = {}
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
