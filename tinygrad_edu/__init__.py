@@ -20,10 +20,17 @@ Read the source in this order:
     callbacks.py     what is done beside a training
     models/          training by one call
     checkpoints/     what was learned, on disk, and back again
+    graph/           a computation written down: boxes, lines, steps, and what to call them
+    explaining.py    where a gradient comes from, in words
+    detective.py     where a nan comes from
+    watching/        what goes wrong without an error
+    layout/          where boxes and lines go
+    drawing/         a computation as a picture
+    explorer/        a computation as a page that replays backward
+    plotting/        pictures of training
 
-(Beside them: arrays.py, modes.py, random.py, creation.py, printed.py and text.py, a page each;
-drawing.py, the picture of a computation; plotting/, those of a training; __main__.py, all of it at
-work on handwritten digits.)
+(Beside them: arrays.py, modes.py, random.py, creation.py, printed.py, cures.py and text.py, a page
+each; __main__.py, all of it at work on handwritten digits.)
 
     >>> import tinygrad_edu as tg
     >>> x = tg.Tensor(3.0, requires_grad=True)
