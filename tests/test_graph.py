@@ -247,8 +247,40 @@ def test_the_line_says_nothing_of_what_was_made_on_the_way():
     _name = "if x = y:"
     with tg.trace_lines():
         y = leaf(1) * 2 + 1
-        _ = z = y * 3
+        tg.exp(y); z = y * 3  # fmt: skip  # noqa: E702
     assert [node.name for node in trace(z).nodes.values()] == ["x", "multiply", "y", "multiply_2"]
+
+
+def test_leaves_are_called_what_their_line_calls_them_too():
+    def loss():
+        w = tg.Tensor([1.0, 2.0], requires_grad=True)
+        b = tg.zeros(2, requires_grad=True); c = 3.0  # fmt: skip  # noqa: E702
+        model = Linear(2, 2, rng=0)
+        both = tg.Tensor([c], requires_grad=True) * model.weight
+        return (w * both + b).sum()
+
+    with tg.trace_lines():
+        graph = trace(loss())
+    assert [node.name for node in graph.nodes.values()] == [
+        "x", "y", "both", "w", "multiply", "y_2", "add", "sum"
+    ]  # fmt: skip
+
+
+class Weighing(Layer):
+    def __init__(self):
+        first = tg.Tensor([1.0, 2.0], requires_grad=True)
+        self.weight = first
+
+    def forward(self, x):
+        return self.weight * x
+
+
+def test_a_layers_name_for_its_parameter_goes_before_that_of_the_line():
+    with tg.trace_lines():
+        z = Weighing()(leaf(3, 4))
+        _ = z * 2
+    names = [node.name for node in trace(_).nodes.values()]
+    assert names == ["weight", "y", "multiply", "multiply_2"]
 
 
 def test_an_underscore_is_no_name():
@@ -465,6 +497,61 @@ def test_a_layer_called_again_is_another_box():
     assert [(e.source, e.target) for e in graph.edges] == [
         ("n0", "c0"), ("c0", "c2"), ("c2", "c4"), ("c4", "n9")
     ]  # fmt: skip
+
+
+class Reading(Layer):
+    """A recurrent step with something to read."""
+
+    def __init__(self):
+        self.weight = leaf([1, 2], [3, 4])
+
+    def forward(self, h, x):
+        return tg.tanh(h * x + x @ self.weight)
+
+
+def test_inputs_that_come_later_stand_beside_their_op_and_its_layer():
+    cell, h = Reading(), leaf(0, 0, name="h0") * 1
+    xs = [tg.Tensor(drawn(1, 2, seed=i), name=f"x{i}") for i in range(3)]
+    for x in xs:
+        h = cell(h, x)
+    whole = trace(h.sum())
+    assert [(n.kind, n.calls) for n in whole.nodes.values() if n.name[0] == "x"] == [
+        ("input", ()), ("input", ("c1",)), ("input", ("c2",))
+    ]  # fmt: skip
+    assert by_name(whole)["x0"].beside is None
+    assert whole.nodes[by_name(whole)["x1"].beside].op is tg.multiply.op
+    graph = collapse(alias_leaves(whole), 1)
+    inputs = [(n.name, n.kind, n.calls, n.beside) for n in graph.nodes.values() if n.name[0] == "x"]
+    assert inputs == [
+        ("x0", "input", (), None), ("x1", "input", (), "c1"), ("x2", "input", (), "c2")
+    ]  # fmt: skip
+    assert [e.target for e in graph.edges if e.carries == whole.keys[xs[1]]] == ["c1"]
+
+
+def test_without_layers_around_every_input_stands_where_it_likes():
+    w, v = leaf(1, 2, name="w"), leaf(3, 4, name="v")
+    x, y = (tg.Tensor([1.0, 2.0], name=name) for name in "xy")
+    nodes = by_name(trace((w * x + v * y).sum()))
+    assert nodes["x"].kind == nodes["y"].kind == "input"
+    assert nodes["x"].beside is None and nodes["y"].beside is None
+
+
+def test_an_input_used_by_several_layers_is_still_seen_at_each_when_they_are_boxes():
+    cell, h, x = Reading(), leaf(0, 0, name="h0") * 1, tg.Tensor(drawn(1, 2), name="x")
+    for _ in range(3):
+        h = cell(h, x)
+    whole = alias_leaves(trace((h + x).sum()))
+    graph = collapse(whole, 1)
+    found = [(n.kind, n.of, n.beside) for n in graph.nodes.values() if n.name == "x"]
+    key = graph.keys[x]
+    last = next(n.key for n in graph.nodes.values() if n.title == "add")
+    assert found == [
+        ("input", None, None), ("alias", key, "c1"), ("alias", key, "c2"), ("alias", key, last)
+    ]  # fmt: skip
+    for node in graph.nodes.values():
+        if node.name == "x":
+            assert len(graph.out_of(node.key)) == 1
+    assert set(graph.shown_by) == set(whole.nodes)
 
 
 def test_a_replay_has_the_same_steps_whatever_is_collapsed():

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_edu.arrays import Array, as_array, default_dtype
 from tinygrad_edu.chain import clock, walk
-from tinygrad_edu.modes import Line, here, is_grad_enabled
+from tinygrad_edu.modes import Line, here, is_grad_enabled, users_line
 from tinygrad_edu.spelled import Spelled
 
 __all__ = ["NUMPY_SPELLING", "Hook", "Tensor", "grad", "plain", "tensor"]
@@ -83,6 +83,8 @@ class Tensor(Spelled):
     ) -> None:
         fill(self, as_array(plain(data), dtype, copy), here.mode.path)
         self.name = name
+        if here.mode.lines:
+            self._where = users_line()
         if requires_grad:
             self.requires_grad_()
 

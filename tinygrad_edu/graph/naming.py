@@ -8,15 +8,16 @@ name that is taken gets a number.
 
 from __future__ import annotations
 
+import ast
 import linecache
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tinygrad_edu import creation
 from tinygrad_edu.layers.layer import Layer, is_parameter
-from tinygrad_edu.modes import users_level
+from tinygrad_edu.modes import Line, users_level
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Call", "Calls", "Names", "Variables", "label", "variables"]
@@ -54,17 +55,41 @@ def variables() -> Variables:
     return found
 
 
-def assigned(made: Sequence[Tensor]) -> Iterator[tuple[Tensor, str]]:
-    """Of tensors in the order they were made, what the lines `name = ...` call the last they made.
+CREATORS = {"Tensor", "tensor", *creation.__all__}
 
-    So names are known also of variables in functions that have returned, and in layers.
+
+def assigned(tensors: Iterable[Tensor]) -> Iterator[tuple[Tensor, str]]:
+    """What the lines `name = ...` call the last tensor that they made.
+
+    So names are known also of variables in functions that have returned, and in layers. A leaf has
+    one if the line makes it and nothing else; the parameters of `model = MLP(...)` do not.
     """
-    for t, after in zip(made, [*made[1:], None], strict=True):
+    ordered = sorted(tensors, key=lambda t: t._birth)
+    for t, after in zip(ordered, [*ordered[1:], None], strict=True):
         if t.where is None or (after is not None and after.where == t.where):
             continue
-        line = re.match(r"\s*([^\W\d]\w*)\s*=[^=]", linecache.getline(t.where.file, t.where.line))
-        if line and line[1] != "_":
-            yield t, line[1]
+        name = _assigned_name(t.where, is_leaf=t.op is None)
+        if name and name != "_":
+            yield t, name
+
+
+def _assigned_name(where: Line, is_leaf: bool) -> str | None:
+    """The name that the line gives to its value, if that is all that stands there."""
+    try:
+        (statement,) = ast.parse(linecache.getline(where.file, where.line).strip()).body
+    except (SyntaxError, ValueError):  # a part of a statement, or several
+        return None
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[-1], ast.Name):
+        return None
+    value = statement.value
+    if is_leaf and not (isinstance(value, ast.Call) and _last_name(value.func) in CREATORS):
+        return None
+    return statement.targets[-1].id
+
+
+def _last_name(function: ast.expr) -> str:
+    """What stands last in `tg.Tensor`."""
+    return ast.unparse(function).rpartition(".")[2]
 
 
 class Taken:
@@ -160,11 +185,12 @@ class Names:
     def __init__(self, made: Sequence[Tensor], calls: Calls, known: Variables) -> None:
         self.calls = calls
         self.taken = Taken()
-        from_code = dict(assigned(made))
-        for p, name in calls.parameter_names():
-            from_code.setdefault(p, name)
+        tensors = dict.fromkeys(x for z in made for x in (*z.inputs, z))
+        from_code: dict[Tensor, str] = {}
+        for t, name in (*calls.parameter_names(), *assigned(tensors)):
+            from_code.setdefault(t, name)
         self.given: dict[Tensor, str] = {}
-        for t in dict.fromkeys(x for z in made for x in (*z.inputs, z)):
+        for t in tensors:
             own = t.name or known.tensors.get(t) or from_code.get(t)
             if own:
                 self.given[t] = self.taken.unique(str(own))

@@ -60,14 +60,15 @@ def levels(graph: Graph) -> int:
 def collapse(graph: Graph, depth: int | None) -> Graph:
     """The graph with layers as boxes: at depth 1 the outermost, at depth 2 those in them, ...
 
-    What several uses within a layer add to the gradient of one tensor is added up. `None` leaves
-    the graph as it is.
+    What several uses within a layer add to the gradient of one tensor is added up. Parameters and
+    constants are in the box of the layer that uses them, inputs stand beside it. `None` leaves the
+    graph as it is.
     """
     if depth is not None and depth < 1:
         raise ValueError(f"depth={depth}: 1 shows the outermost layers as boxes, None every op.")
     if depth is None or depth > levels(graph):
         return graph
-    shown_by = {key: _shown(node, depth) for key, node in graph.nodes.items()}
+    shown_by = _shown_by(graph, depth)
     members: dict[str, list[Node]] = {}
     for key, node in graph.nodes.items():
         members.setdefault(shown_by[key], []).append(node)
@@ -75,13 +76,15 @@ def collapse(graph: Graph, depth: int | None) -> Graph:
     leaving: dict[str, set[str]] = {}  # what is used outside of a box
     for edge in edges:
         leaving.setdefault(edge.source, set()).add(edge.carries)
-    nodes = {}
+    nodes: dict[str, Node] = {}
     for key, node in graph.nodes.items():
         box = shown_by[key]
-        if box == key:
-            nodes[key] = node
-        elif members[box][-1] is node:  # all that is used in there has been met
-            nodes[box] = _box(graph, box, members[box], leaving.get(box, set()))
+        if box in graph.calls:
+            if members[box][-1] is node:  # all that is used in there has been met
+                nodes[box] = _box(graph, box, members[box], leaving.get(box, set()))
+        elif box not in nodes:  # else an alias of an input that stands there already
+            beside = shown_by[node.beside] if node.beside else None
+            nodes[box] = replace(node, key=box, calls=node.calls[: depth - 1], beside=beside)
     steps = [
         replace(
             step,
@@ -99,8 +102,29 @@ def collapse(graph: Graph, depth: int | None) -> Graph:
     )
 
 
-def _shown(node: Node, depth: int) -> str:
-    return node.calls[depth - 1] if len(node.calls) >= depth else node.key
+def _shown_by(graph: Graph, depth: int) -> dict[str, str]:
+    """Which box shows each node: the call of a layer that it is in, if that is as deep.
+
+    An input has a box of its own, and an alias for every other box that uses it.
+    """
+    nodes, shown_by = graph.nodes, {}
+    of_inputs = {
+        key: node.of for key, node in nodes.items() if node.of and _is_input(nodes[node.of])
+    }
+    for key, node in nodes.items():
+        inside = len(node.calls) >= depth and not _is_input(node)
+        shown_by[key] = node.calls[depth - 1] if inside else key
+    for key, leaf in of_inputs.items():
+        beside, home = (graph.out_of(one)[0].target for one in (key, leaf))
+        if shown_by[beside] == shown_by[home]:
+            shown_by[key] = leaf
+        elif shown_by[beside] != beside:
+            shown_by[key] = f"{leaf}_{shown_by[beside]}"
+    return shown_by
+
+
+def _is_input(node: Node) -> bool:
+    return node.kind == "input"
 
 
 def _joined(edges: Sequence[Edge], shown_by: dict[str, str]) -> tuple[list[Edge], list[int]]:

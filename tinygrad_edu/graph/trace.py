@@ -30,8 +30,8 @@ class Node:
     """A box: a tensor, or what stands for several.
 
     `kind` is "parameter" (a leaf that wants a gradient, or was frozen), "input" (data from which
-    the computation starts), "constant" (data that joins it later), "op", "result", "layer" (a
-    collapsed call of a layer) or "alias" (another place where a leaf is used).
+    an op computes something by itself), "constant" (data that joins what was computed), "op",
+    "result", "layer" (a collapsed call of a layer) or "alias" (another place where a leaf is used).
     `gradient` is None where none was computed, which is not the same as zeros.
     """
 
@@ -155,6 +155,7 @@ class _Tracing:
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.arrivals: dict[Tensor, tuple[int, ...]] = {}  # the edges into each tensor
+        self.begun = False  # has an input been met?
         self.stands: list[tuple[str, Tensor]] = []  # each leaf, and the op that it stands beside
 
     def graph(self) -> Graph:
@@ -198,12 +199,12 @@ class _Tracing:
         home, starts = self.homes.get(x, (t, True)) if isinstance(x, Tensor) else (t, _starts(t))
         if isinstance(x, Tensor) and (x.requires_grad or x._trainable):
             kind, calls = "parameter", self._around(home)
-        elif starts:
-            kind, calls = "input", ()  # it comes from outside of all layers
         else:
-            kind, calls = "constant", self._around(home)
-        key = self._add(x, kind=kind, title="", calls=calls, slot=slot)
-        if kind != "input":
+            kind, calls = "input" if starts else "constant", self._around(home)
+        free = kind == "input" and not (self.begun and calls)
+        self.begun = self.begun or free  # the first is where it all begins, outside of all layers
+        key = self._add(x, kind=kind, title="", calls=() if free else calls, slot=slot)
+        if not free:
             self.stands.append((key, home))
         return key
 
