@@ -283,6 +283,62 @@ def test_a_layers_name_for_its_parameter_goes_before_that_of_the_line():
     assert names == ["weight", "y", "multiply", "multiply_2"]
 
 
+def test_a_line_in_a_loop_names_what_each_round_makes():
+    w, h = leaf(1, 2), leaf(3, 4, name="h0")
+    layer = Linear(2, 2, rng=0)
+    with tg.trace_lines():
+        for _ in range(3):
+            h = tg.tanh(h * w + 1)
+        for _ in range(2):
+            k = layer(h)
+            h = k * w
+        z = tg.tanh(
+            tg.tanh(h)
+        )  # fmt: skip
+    titles = {n.name: n.title for n in trace(z).nodes.values() if n.op}
+    assert [(name, titles[name]) for name in ("h", "h_2", "h_3", "k", "h_4", "k_2", "h_5")] == [
+        ("h", "tanh"), ("h_2", "tanh"), ("h_3", "tanh"), ("k", "linear"), ("h_4", "multiply"),
+        ("k_2", "linear"), ("h_5", "multiply"),
+    ]  # fmt: skip
+    assert [name for name in titles if name.startswith(("z", "tanh"))] == ["tanh", "z"]
+
+
+def test_arguments_and_tuples_are_no_assignments():
+    with tg.trace_lines():
+        loss = tg.where(
+            np.array([True]),
+            x=leaf([1.0]) * 2,
+            y=leaf([2.0]) * 3,
+        )
+        pair = helped(loss * 5), 1
+    names = [node.name for node in trace(pair[0]).nodes.values() if node.op]
+    assert names == ["multiply", "multiply_2", "loss", "multiply_3", "exp"]
+
+
+def helped(x):
+    return tg.exp(x)
+
+
+def test_what_is_made_for_a_function_is_not_what_it_returns():
+    w = leaf(1)
+    with tg.trace_lines():
+        loss = helped(w * 2)
+        total = loss * 3
+    assert [node.name for node in trace(total).nodes.values()] == ["x", "multiply", "exp", "total"]
+
+
+def test_a_dead_proxy_among_the_variables_does_not_matter():
+    class Gone:
+        pass
+
+    gone = Gone()
+    proxy = weakref.proxy(gone)
+    w = leaf(1)
+    del gone
+    assert list(variables().tensors.values()) == ["w"] and w.size == 1
+    assert type(proxy) is weakref.ProxyType
+
+
 def test_an_underscore_is_no_name():
     _ = leaf(1)
     _w = leaf(2)

@@ -3,6 +3,7 @@
 import enum
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -600,3 +601,28 @@ def test_an_error_that_a_rule_has_put_into_words_is_said_once():
     with pytest.raises(ValueError, match="linear: x") as caught:
         layers.Linear(3, 4, rng=0)(tg.ones(2, 5))
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+def test_a_rule_is_a_function():
+    """Its argument names and its place are asked for when it is drawn and explained."""
+    for rule in (partial(np.add, 1), np.exp, 3):
+        with pytest.raises(
+            TypeError, match="differentiable: .* is no function; write one with def"
+        ):
+            tg.differentiable(rule)
+
+
+def test_an_op_knows_its_family_and_its_arguments():
+    assert tg.multiply.op.family == "arithmetic" and tg.linear.op.family == "neural"
+    assert list(tg.linear.op.named((1, 2), {"bias": 3})) == [("x", 1), ("weight", 2), ("bias", 3)]
+    joined = list(tg.concatenate.op.named((1, 2, 3), {"axis": 0}))
+    assert joined[0][1] == 1 and joined[-1] == ("axis", 0) and joined[-2][0].endswith("]")
+    made = {"np": np}
+    exec("def rule(x):\n    return x * 2, lambda g: g * 2", made)
+    del made["__builtins__"]
+    assert tg.differentiable(made["rule"]).op.family in ("", "builtins")
+
+
+def test_the_sum_of_a_number_over_an_axis_is_refused_at_once():
+    with pytest.raises(ValueError, match="sum: axis=0: a single number has no axes"):
+        tg.Tensor(2.0, requires_grad=True).sum(axis=0)

@@ -157,15 +157,8 @@ def _given(t: Tensor) -> Iterator[tuple[str, Any]]:
     """The numbers that the op of t was called with, by the names that its rule has for them."""
     if t._op is None:
         return
-    code = t._op.rule.__code__
-    names = code.co_varnames[: code.co_argcount]
-    rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]
-    for i, x in enumerate(t._args):
-        name = names[i] if i < len(names) else f"{rest[0]}[{i - len(names)}]"
+    for name, x in t._op.named(t._args, t._options):
         if isinstance(x, (Tensor, np.ndarray, int, float)) and not isinstance(x, bool):
-            yield name, x
-    for name, x in t._options.items():
-        if isinstance(x, (np.ndarray, float)):
             yield name, x
 
 
@@ -180,12 +173,12 @@ def _forward(source: Source, note: str = "") -> Finding:
         cure = cure_for(t._op.name, "forward", first.value, t.dtype)
         which = "finite" if all(_finite(x) for _, x in _given(t)) else "infinite"
         title = f"{t._op.name} made {first.value} from {which} numbers"
-    by_entry = t._op.rule.__module__.endswith(_BY_ENTRY)
+    by_entry = t._op.family in _BY_ENTRY
     rows = [*_inputs(t), ("z", _range(t)), *(_entry(t, first.place) if by_entry else [])]
     return _finding("forward", f"{title}: {first.words}", t, first, rows, cure, note)
 
 
-_BY_ENTRY = ("ops.elementwise", "ops.arithmetic", "ops.activations")
+_BY_ENTRY = ("elementwise", "arithmetic", "activations")
 
 
 # ---------------------------------------------------------------- before the first op

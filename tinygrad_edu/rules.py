@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from itertools import pairwise
 from numbers import Number
@@ -37,6 +37,8 @@ class Op:
     __slots__ = ("__weakref__", "name", "rule")
 
     def __init__(self, rule: Callable[..., Any]) -> None:
+        if not inspect.isfunction(rule):  # its argument names and its place are asked for, too
+            raise TypeError(f"differentiable: {rule!r} is no function; write one with def.")
         self.rule = rule
         self.name = rule.__name__.lstrip("_")
 
@@ -45,6 +47,20 @@ class Op:
         """The maths: the first paragraph of the rule's docstring."""
         lines = (self.rule.__doc__ or "").split("\n\n")[0].split("\n")
         return "\n".join(line.strip() for line in lines).strip()
+
+    @property
+    def family(self) -> str:
+        """The file that the rule is in, such as "arithmetic"."""
+        return (self.rule.__module__ or "").rpartition(".")[2]
+
+    def named(self, args: Any, options: Any) -> Iterator[tuple[str, Any]]:
+        """What the rule calls its arguments: (name, argument), `arrays[0]` for one of `*arrays`."""
+        code = self.rule.__code__
+        names = code.co_varnames[: code.co_argcount]
+        rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]
+        for i, x in enumerate(args):
+            yield (names[i] if i < len(names) else f"{rest[0]}[{i - len(names)}]"), x
+        yield from options.items()
 
     @property
     def where(self) -> Line:

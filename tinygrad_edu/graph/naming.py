@@ -8,16 +8,14 @@ name that is taken gets a number.
 
 from __future__ import annotations
 
-import ast
-import linecache
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tinygrad_edu import creation
+from tinygrad_edu.graph.assigned import assigned
 from tinygrad_edu.layers.layer import Layer, is_parameter
-from tinygrad_edu.modes import Line, users_level
+from tinygrad_edu.modes import users_level
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Call", "Calls", "Names", "Variables", "label", "variables"]
@@ -25,7 +23,7 @@ __all__ = ["Call", "Calls", "Names", "Variables", "label", "variables"]
 
 def label(t: Tensor) -> str:
     """The op that made t, in arithmetic with the numbers it was told: "power 2"."""
-    arithmetic = t.op.rule.__module__.endswith(".arithmetic")  # elsewhere they are settings
+    arithmetic = t.op.family == "arithmetic"  # elsewhere they are settings
     numbers = [f"{x:g}" for x in t._args if type(x) in (int, float)] if arithmetic else []
     return " ".join([t.op.name, *numbers])
 
@@ -48,48 +46,12 @@ def variables() -> Variables:
         for name, x in sorted(space.items(), key=lambda item: item[0].startswith("_")):
             if name == "_":
                 continue
-            if isinstance(x, Tensor):
+            kind = type(x)  # isinstance would ask a dead weak proxy for its class
+            if issubclass(kind, Tensor):
                 found.tensors.setdefault(x, name)
-            elif isinstance(x, Layer):
+            elif issubclass(kind, Layer):
                 found.layers.setdefault(id(x), name)
     return found
-
-
-CREATORS = {"Tensor", "tensor", *creation.__all__}
-
-
-def assigned(tensors: Iterable[Tensor]) -> Iterator[tuple[Tensor, str]]:
-    """What the lines `name = ...` call the last tensor that they made.
-
-    So names are known also of variables in functions that have returned, and in layers. A leaf has
-    one if the line makes it and nothing else; the parameters of `model = MLP(...)` do not.
-    """
-    ordered = sorted(tensors, key=lambda t: t._birth)
-    for t, after in zip(ordered, [*ordered[1:], None], strict=True):
-        if t.where is None or (after is not None and after.where == t.where):
-            continue
-        name = _assigned_name(t.where, is_leaf=t.op is None)
-        if name and name != "_":
-            yield t, name
-
-
-def _assigned_name(where: Line, is_leaf: bool) -> str | None:
-    """The name that the line gives to its value, if that is all that stands there."""
-    try:
-        (statement,) = ast.parse(linecache.getline(where.file, where.line).strip()).body
-    except (SyntaxError, ValueError):  # a part of a statement, or several
-        return None
-    if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[-1], ast.Name):
-        return None
-    value = statement.value
-    if is_leaf and not (isinstance(value, ast.Call) and _last_name(value.func) in CREATORS):
-        return None
-    return statement.targets[-1].id
-
-
-def _last_name(function: ast.expr) -> str:
-    """What stands last in `tg.Tensor`."""
-    return ast.unparse(function).rpartition(".")[2]
 
 
 class Taken:
@@ -187,7 +149,7 @@ class Names:
         self.taken = Taken()
         tensors = dict.fromkeys(x for z in made for x in (*z.inputs, z))
         from_code: dict[Tensor, str] = {}
-        for t, name in (*calls.parameter_names(), *assigned(tensors)):
+        for t, name in (*calls.parameter_names(), *assigned(made)):
             from_code.setdefault(t, name)
         self.given: dict[Tensor, str] = {}
         for t in tensors:

@@ -244,7 +244,7 @@ def _walked(root: Tensor) -> dict[Tensor, tuple[Array, list[tuple[Tensor, Array]
 def _uses(t: Tensor) -> Iterator[tuple[str, Any, int | None]]:
     """(slot, input, its place among those that get a gradient) for each array or Tensor used."""
     wanting = 0
-    for slot, x in _arguments(t):
+    for slot, x in t.op.named(t._args, t._options or {}):
         if wanting < len(t._edges) and t._edges[wanting][0] is x:
             yield slot, x, wanting
             wanting += 1
@@ -253,22 +253,9 @@ def _uses(t: Tensor) -> Iterator[tuple[str, Any, int | None]]:
 
 
 def _settings(t: Tensor) -> Iterator[tuple[str, Any]]:
-    for slot, x in _arguments(t):
+    for slot, x in t.op.named(t._args, t._options or {}):
         if not isinstance(x, (Tensor, np.ndarray)):
             yield slot, x
-
-
-def _arguments(t: Tensor) -> Iterator[tuple[str, Any]]:
-    """What the op of t was called with, by the names that its rule has for it."""
-    code = t.op.rule.__code__
-    names = code.co_varnames[: code.co_argcount]
-    several = code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]
-    for i, x in enumerate(t._args):
-        if i < len(names):
-            yield names[i], x
-        else:
-            yield f"{several[0]}[{i - len(names)}]", x  # *arrays
-    yield from (t._options or {}).items()
 
 
 def _homes(uses: list[tuple[Tensor, Any]]) -> dict[Tensor, tuple[Tensor, bool]]:

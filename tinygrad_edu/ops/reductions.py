@@ -76,6 +76,8 @@ def total(x, axes):
 @differentiable
 def sum(x, axis=None, keepdims=False):
     """z = sum of x_i        dx_i = g"""
+    if axis is not None and np.ndim(x) == 0:  # NumPy lets it pass
+        raise ValueError(f"sum: axis={axis}: a single number has no axes; leave it out.")
     return np.sum(x, axis=axis, keepdims=keepdims), lambda g: _spread(g, x, axis, keepdims)
 
 
