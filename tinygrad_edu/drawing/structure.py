@@ -17,7 +17,7 @@ from tinygrad_edu.layers.convolution import AvgPool2d, Conv1d, Conv2d, MaxPool2d
 from tinygrad_edu.layers.layer import Layer, is_parameter
 from tinygrad_edu.layers.recurrent import GRU, LSTM, RNN
 from tinygrad_edu.layers.settings import whole
-from tinygrad_edu.layers.summary import _dtype, _noted
+from tinygrad_edu.layers.summary import input_dtype, undisturbed
 from tinygrad_edu.modes import enable_grad
 from tinygrad_edu.tensor import Tensor
 
@@ -36,11 +36,11 @@ def structure(layer: Layer, input_shape: Any, known: Variables, who: str = "draw
     Raises ValueError if the shape cannot be told, or if the layer cannot be run on such zeros.
     """
     shapes = _found(layer, who) if input_shape is None else _given(input_shape, who)
-    dtype = _dtype(layer)
+    dtype = input_dtype(layer)
     zeros = [Tensor(np.zeros((1, *shape), dtype)) for shape in shapes]
     for x in zeros:
         x.requires_grad = x.dtype.kind == "f"  # so that layers without parameters are recorded, too
-    with _noted(layer), _recorded(layer), enable_grad():
+    with undisturbed(layer), _recorded(layer), enable_grad():
         try:
             graph = trace(_first(layer(*zeros), layer, who), known, who)
         except Exception as error:

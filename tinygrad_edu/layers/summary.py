@@ -20,7 +20,7 @@ from tinygrad_edu.modes import no_grad
 from tinygrad_edu.random import as_generator
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["table"]
+__all__ = ["input_dtype", "table", "undisturbed"]
 
 HEADER = ("layer", "type", "output", "parameters", "bytes", "multiply-adds")
 
@@ -38,10 +38,11 @@ Calls = dict[int, list[Call]]  # of every layer, by its id
 def table(layer: Layer, input_shape: Any, dtype: Any = None) -> str:
     """The lines of `Layer.summary`."""
     shapes = _shapes(input_shape)
-    dtype = _dtype(layer) if dtype is None else dtype
+    dtype = input_dtype(layer) if dtype is None else dtype
     dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
     zeros = [Tensor(np.zeros((1, *s), one)) for s, one in zip(shapes, dtypes, strict=True)]
-    with _noted(layer) as calls, no_grad():
+    with undisturbed(layer), no_grad():
+        calls = _noted(layer)
         layer(*zeros)
         return "\n".join(_lines(layer, calls))
 
@@ -58,7 +59,7 @@ def _lengths(shape: Any) -> tuple[int, ...]:
     return tuple(whole(what, n, least=0) for n in lengths)
 
 
-def _dtype(layer: Layer) -> Any:
+def input_dtype(layer: Layer) -> Any:
     """What a layer computes with; whole numbers if it begins with looking up rows."""
     inside = [one for _, one in layer.named_layers()]
     first = next((one for one in inside if len(list(one.named_layers())) == 1), layer)
@@ -71,19 +72,15 @@ def _dtype(layer: Layer) -> Any:
 
 
 @contextmanager
-def _noted(layer: Layer) -> Iterator[Calls]:
-    """In eval mode, the calls of every layer; at the end all is as it was, whatever happened."""
-    inside = [one for _, one in layer.named_layers()]
-    attributes = [(one, dict(vars(one))) for one in inside]
+def undisturbed(layer: Layer) -> Iterator[None]:
+    """In eval mode; at the end attributes, buffers and generators are as they were."""
+    attributes = [(one, dict(vars(one))) for one in layer.layers()]
     buffers = [(b, b.copy()) for _, b in layer.named_buffers()]
     generators = [as_generator(), *(rng for _, rng in layer.named_generators())]
     states = [(rng.bit_generator, rng.bit_generator.state) for rng in generators]
-    calls: Calls = {id(one): [] for one in inside}
     try:
         layer.eval()
-        for one in inside:
-            vars(one)["forward"] = _noting(one.forward, calls[id(one)])
-        yield calls
+        yield
     finally:
         for one, before in attributes:
             vars(one).clear()
@@ -92,6 +89,14 @@ def _noted(layer: Layer) -> Iterator[Calls]:
             buffer[...] = numbers
         for bits, state in states:
             bits.state = state
+
+
+def _noted(layer: Layer) -> Calls:
+    """The calls of every layer, from now on."""
+    calls: Calls = {id(one): [] for one in layer.layers()}
+    for one in layer.layers():
+        vars(one)["forward"] = _noting(one.forward, calls[id(one)])
+    return calls
 
 
 def _noting(forward: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
