@@ -327,6 +327,41 @@ def test_what_is_made_for_a_function_is_not_what_it_returns():
     assert [node.name for node in trace(total).nodes.values()] == ["x", "multiply", "exp", "total"]
 
 
+def test_numbers_stand_where_they_stood():
+    x = leaf(2)
+    made = [1 - x, x - 1, 10 / x, x / 10, 2**x, x**2, 3 * x, x * 0.99999, 1 + x]
+    assert [trace(z).nodes["n1"].title for z in made] == [
+        "1 subtract", "subtract 1", "10 divide", "divide 10", "2 power", "power 2", "multiply 3",
+        "multiply 0.99999", "add 1",
+    ]  # fmt: skip
+
+
+def test_a_constant_without_a_name_is_no_x_or_y():
+    logits = leaf([1, 2], [3, 4]) * np.array([2.0, 3.0])
+    graph = trace(tg.losses.cross_entropy(logits, [0, 1]))
+    constants = [node.name for node in graph.nodes.values() if node.kind == "constant"]
+    assert constants == ["labels"]
+    h = leaf(1, 2) * 2
+    graph = trace((h * np.array([1.0, 2.0]) + np.array([3.0, 4.0])).sum())
+    constants = [node.name for node in graph.nodes.values() if node.kind == "constant"]
+    assert constants == ["constant", "constant_2"]
+
+
+def test_tensors_in_lists_are_called_by_their_place():
+    ws, h = [leaf(1), leaf(2), leaf(3)], leaf(4)
+    for weight in ws:
+        h = h * weight
+    names = [node.name for node in trace(h, variables()).nodes.values()]
+    assert names == ["x", "ws[0]", "multiply", "ws[1]", "multiply_2", "weight", "h"]
+
+
+def test_a_stale_graph_is_refused_in_the_name_of_who_was_asked():
+    w = leaf(1)
+    loss = tg.optimizers.SGD(w).minimize(lambda: w * w)
+    with pytest.raises(RuntimeError, match="^seer: the graph of this loss was let go"):
+        trace(loss, who="seer")
+
+
 def test_a_dead_proxy_among_the_variables_does_not_matter():
     class Gone:
         pass

@@ -107,6 +107,10 @@ _WHEN_ASKED = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHEN_ASKED} - {"Any", "TYPE_CHECKING", "import_module"})
+
+
 def __getattr__(name: str) -> Any:
     """Modules that need more than NumPy, or time to load, are loaded when first asked for."""
     if name not in _WHEN_ASKED:

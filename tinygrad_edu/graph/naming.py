@@ -22,10 +22,12 @@ __all__ = ["Call", "Calls", "Names", "Variables", "label", "variables"]
 
 
 def label(t: Tensor) -> str:
-    """The op that made t, in arithmetic with the numbers it was told: "power 2"."""
-    arithmetic = t.op.family == "arithmetic"  # elsewhere they are settings
-    numbers = [f"{x:g}" for x in t._args if type(x) in (int, float)] if arithmetic else []
-    return " ".join([t.op.name, *numbers])
+    """The op that made t, in arithmetic with its number: "power 2" is x**2, "2 power" is 2**x."""
+    if t.op.family != "arithmetic":
+        return str(t.op.name)  # there numbers are settings
+    words = [f"{x:.15g}" if type(x) in (int, float) else "" for x in t._args]
+    words.insert(0 if t.op.name in ("add", "multiply") else 1, t.op.name)
+    return " ".join(filter(None, words))
 
 
 class Variables(NamedTuple):
@@ -42,6 +44,7 @@ def variables() -> Variables:
     """
     frame = sys._getframe(users_level() - 1)
     found = Variables({}, {})
+    several: list[tuple[Any, str]] = []  # ws[0], ws[1]: for those that have no name of their own
     for space in (frame.f_locals, frame.f_globals):
         for name, x in sorted(space.items(), key=lambda item: item[0].startswith("_")):
             if name == "_":
@@ -51,6 +54,11 @@ def variables() -> Variables:
                 found.tensors.setdefault(x, name)
             elif issubclass(kind, Layer):
                 found.layers.setdefault(id(x), name)
+            elif kind in (list, tuple):
+                several += [(entry, f"{name}[{i}]") for i, entry in enumerate(x)]
+    for entry, name in several:
+        if issubclass(type(entry), Tensor):
+            found.tensors.setdefault(entry, name)
     return found
 
 
@@ -157,10 +165,15 @@ class Names:
             if own:
                 self.given[t] = self.taken.unique(str(own))
 
-    def of(self, t: Tensor | None, slot: str = "") -> str:
-        """The name of a tensor, or of an array that an op was given as its `slot`."""
+    def of(self, t: Tensor | None, kind: str, slot: str = "") -> str:
+        """The name of a tensor, or of an array, that an op was given as its `slot`.
+
+        For a constant, a slot such as "labels" says something; y could be taken for the user's.
+        """
         if t in self.given:
             return self.given[t]
+        if kind == "constant" and not (len(slot) > 1 and slot.isidentifier()):
+            return self.taken.unique(kind)
         if t is None or t.op is None:
             return self.taken.unique(slot)
         inner = [call.name for call in self.calls.around(t._path)[1:]]

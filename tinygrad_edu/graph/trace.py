@@ -136,7 +136,12 @@ def trace(root: Tensor, known: Variables | None = None, who: str = "trace") -> G
             f"{who}: this tensor was not computed from anything that requires grad, outside "
             "no_grad(), so there is no graph to look at."
         )
-    return _Tracing(root, known or Variables({}, {})).graph()
+    try:
+        return _Tracing(root, known or Variables({}, {})).graph()
+    except RuntimeError as error:  # stale: say who was asked, not "backward"
+        if not str(error).startswith("backward:"):
+            raise
+        raise RuntimeError(str(error).replace("backward", who, 1)) from None
 
 
 class _Tracing:
@@ -221,7 +226,7 @@ class _Tracing:
             value = value.copy()  # leaves may be written into while someone looks at the graph
         self.nodes[key] = Node(
             key=key,
-            name=self.names.of(known, slot),
+            name=self.names.of(known, more["kind"], slot),
             shape=value.shape,
             dtype=str(value.dtype),
             value=value,
