@@ -6,6 +6,7 @@ import importlib
 import io
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -129,6 +130,80 @@ def test_given_axes_are_drawn_into_and_returned():
     assert [t.get_text() for t in first.get_legend().get_texts()] == ["0", "1"]
     assert second.get_title() == "accuracy 50.0% (1 of 2)"
     assert len(png(first.figure)) > 5000
+
+
+# ---------------------------------------------------------------- names
+
+NAMES = {  # as they are given, and as they are written
+    "$x^{$": "$x^{$",
+    "$a$": "$a$",
+    "cost in $": "cost in $",
+    r"\$5 or $\frac$": r"\$5 or $\frac$",
+    "_hidden": "_hidden",
+    "<b> & {0} %s": "<b> & {0} %s",
+    "two\nlines\t\r\n": "two↵lines ↵",
+    "bell\a\0\ud800\u202e": "bell����",
+    "\N{HEBREW LETTER ALEF}1": "\N{HEBREW LETTER ALEF}1",
+    "ab" * 5000: "ab" * 7 + "a…" + "ab" * 7,
+}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def named_classes(name):
+    """The plane and the table: a name for a class."""
+    yield plotting.decision_boundary(first_column, X, Y, names=[name, "b"])
+    yield plotting.confusion_matrix([0, 1, 1], [0, 1, 0], names=["b", name])
+
+
+def named_parameters(name):
+    model = Layer()
+    setattr(model, name, tg.Tensor(np.ones((2, 3)), requires_grad=True))
+    getattr(model, name).sum().backward()
+    yield plotting.weight_histograms(model)
+    yield plotting.gradient_histograms(model)
+
+
+def named_metrics(name):
+    history = History()
+    history.record(0, {"loss": 1.0, name: 2.0})
+    yield history.plot()
+    yield history.plot(ax=Figure().subplots()).figure
+
+
+def written(figure):
+    """All that is written in the picture, in letters; of a formula the letters it comes to."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg")
+    return ["".join(text.itertext()) for text in ET.fromstring(file.getvalue()).iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("drawn", [named_classes, named_parameters, named_metrics])
+@pytest.mark.parametrize(("name", "shown"), NAMES.items(), ids=lambda name: ascii(name)[:12])
+def test_names_are_written_as_they_are(drawn, name, shown):
+    for figure in drawn(name):
+        assert len(png(figure)) > 3000
+        texts = [text.strip("\N{ZERO WIDTH SPACE}") for text in written(figure)]
+        assert shown in texts or f"{shown} (2, 3)" in texts
+
+
+def test_names_of_what_is_left_out_are_written_as_they_are():
+    model = Layer()
+    for i in range(26):
+        setattr(model, f"$x^{{{i}$" + "w" * 1000 * (i == 13), tg.Tensor([1.0], requires_grad=True))
+    line = "left out: $x^{12$ to $x^{13$wwwwwwww…wwwwwwwwwwwwww (names"
+    assert any(line in text for text in written(plotting.weight_histograms(model)))
+
+
+def test_names_in_given_axes_stay_as_they_are_when_the_legend_is_made_anew():
+    ax = Figure().subplots()
+    plotting.decision_boundary(first_column, X, Y, ax=ax, names=["$x^{$", "_b"])
+    ax.plot([0, 1], [0, 1], label="$\\alpha$")  # a formula, of the user's own
+    ax.legend()
+    texts = [text.strip("\N{ZERO WIDTH SPACE}") for text in written(ax.figure)]
+    assert {"$x^{$", "_b"} <= set(texts) and "α" in "".join(texts)
+    with matplotlib.rc_context({"text.parse_math": False}):
+        assert "$x^{$" in written(next(named_classes("$x^{$")))
 
 
 # ---------------------------------------------------------------- the plane

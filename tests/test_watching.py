@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import linecache
 import pickle
+import sys
 import threading
 import warnings
 import weakref
@@ -39,7 +42,7 @@ from tinygrad_edu.layers import (
 )
 from tinygrad_edu.losses import cross_entropy, mean_squared_error
 from tinygrad_edu.optimizers import LBFGS, SGD, Adam, Optimizer
-from tinygrad_edu.watching import PitfallWarning
+from tinygrad_edu.watching import PitfallWarning, listening, watcher
 
 (X, Y), _ = tg.data.digits()
 TEXT = np.frombuffer(b"the cat sat on the mat, and the dog sat on the log. " * 40, np.uint8) % 64
@@ -1083,6 +1086,113 @@ def test_a_weight_used_transposed_alone() -> None:
 
     model = Transposed()
     assert not names(lambda: train(model, SGD(model, lr=0.01)), model)
+
+
+# ---------------------------------------------------------------- interrupts
+
+WATCHED_FILES = (listening.__file__, watcher.__file__, contextlib.__file__)
+
+
+def interrupted(run: Callable[[], Any], at: int) -> tuple[str, int] | None:
+    """Run it up to that line, counted from 1, of those it comes to in these files; at which?"""
+    place, count = None, 0
+
+    def enter(frame: Any, event: str, _: Any) -> Any:
+        opened: set[int] = set()
+
+        def look(frame: Any, event: str, _: Any) -> Any:
+            nonlocal place, count
+            here = frame.f_code.co_filename, frame.f_lineno
+            # Between the end of a `with` and the release of its lock Python lets no interrupt in.
+            leaves_lock = here[1] in opened and linecache.getline(*here).strip() == "with _lock:"
+            opened.add(here[1])
+            count += event == "line" and not leaves_lock
+            if count == at and place is None:
+                place = here
+                raise KeyboardInterrupt
+            return look
+
+        return look if frame.f_code.co_filename in WATCHED_FILES else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return place
+
+
+def a_watch() -> None:
+    with tg.watch(MLP(2, 1, rng=0)):
+        pass
+
+
+def a_watch_and_a_call() -> None:
+    model = MLP(2, 1, rng=0)
+    with tg.watch(model):
+        model(np.eye(2))
+
+
+def a_repair() -> None:
+    """What an interrupt left behind, and the call that finds it."""
+    listening._open(listening._Ear(watcher.Watch(MLP(2, 1, rng=0))))
+    MLP(2, 1, rng=0)(np.eye(2))
+
+
+def the_next_call() -> None:
+    Linear(2, 1, rng=0)(np.eye(2))
+    assert [vars(owner)[name] for owner, name in METHODS] == HEARD
+
+
+def the_next_watch() -> None:
+    model = with_dropout().eval()
+    optimizer = SGD(model[-1])
+    assert names(lambda: train(model, optimizer, 1), model) == ["train() forgotten", "no optimizer"]
+    assert [vars(owner)[name] for owner, name in METHODS] == HEARD
+
+
+def in_another_thread(run: Callable[[], None]) -> None:
+    done: list[bool] = []
+    thread = threading.Thread(target=lambda: done.append(run() is None), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert done, "an error, or it waits for ever"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("run", [a_watch, a_watch_and_a_call, a_repair])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
+@pytest.mark.parametrize("then", [the_next_call, the_next_watch])
+def test_an_interrupt_at_any_line_makes_no_watch_deaf_and_leaves_nothing_for_long(
+    run: Any, elsewhere: bool, then: Any
+) -> None:
+    places = []
+    while (place := interrupted(run, len(places) + 1)) is not None:
+        places.append(place)
+        in_another_thread(then) if elsewhere else then()
+    functions = [listening._open, *[listening._close] * (run is not a_repair), listening._put_back]
+    for code in (function.__code__ for function in functions):
+        lines = {line for _, _, line in code.co_lines() if line} - {code.co_firstlineno}
+        assert {(code.co_filename, line) for line in lines} <= set(places)
+
+
+def test_an_interrupt_at_any_line_of_an_inner_watch_leaves_the_outer_one_hearing() -> None:
+    at = 1
+    while True:
+        model = with_dropout().eval()
+        with warnings.catch_warnings(), tg.watch(model) as outer:
+            warnings.simplefilter("ignore")
+            place = interrupted(a_watch, at)
+            train(model, SGD(model), 1)
+        assert [finding.name for finding in outer.findings] == ["train() forgotten"]
+        assert [vars(owner)[name] for owner, name in METHODS] == HEARD
+        if place is None:
+            break
+        at += 1
+    assert at > 20
 
 
 # ---------------------------------------------------------------- what is said

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +11,16 @@ from matplotlib.colors import to_rgb
 from tinygrad_edu.arrays import Array, default_dtype
 from tinygrad_edu.layers.layer import Layer, is_parameter
 from tinygrad_edu.layers.settings import whole
+from tinygrad_edu.layers.summary import undisturbed
 from tinygrad_edu.modes import no_grad
-from tinygrad_edu.plotting.figures import ALARM, COLOURS, class_names, finished, new_axes
-from tinygrad_edu.random import as_generator
+from tinygrad_edu.plotting.figures import (
+    ALARM,
+    COLOURS,
+    class_names,
+    finished,
+    new_axes,
+    shown_in_legend,
+)
 from tinygrad_edu.tensor import plain
 
 __all__ = ["decision_boundary"]
@@ -146,7 +152,8 @@ def _asked(model: Any, places: Array) -> Array:
         own = (p.dtype for _, p in model._named(is_parameter))
         places = places.astype(next(own, default_dtype()))
     parts = np.array_split(places, -(-len(places) // ROWS))
-    with _undisturbed(model), no_grad(), np.errstate(all="ignore"):  # nan will be seen
+    layer = model if isinstance(model, Layer) else Layer()  # an empty one stands for a function
+    with undisturbed(layer), no_grad(), np.errstate(all="ignore"):  # nan will be seen
         said = [_one_array(model(part), len(part)) for part in parts]
     return np.concatenate(said)
 
@@ -161,27 +168,6 @@ def _one_array(z: Any, n: int) -> Array:
             "should be scores (n, classes), one score (n, 1), or a class number (n,)."
         )
     return z[:, 0] if z.ndim == 2 and z.shape[1] == 1 else z
-
-
-@contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """In eval mode; at the end attributes, buffers and generators are as they were."""
-    layer = model if isinstance(model, Layer) else Layer()  # an empty one stands for a function
-    attributes = [(one, dict(vars(one))) for one in layer.layers()]
-    buffers = [(b, b.copy()) for _, b in layer.named_buffers()]
-    generators = [as_generator(), *(rng for _, rng in layer.named_generators())]
-    states = [(rng.bit_generator, rng.bit_generator.state) for rng in generators]
-    try:
-        layer.eval()
-        yield
-    finally:
-        for one, before in attributes:
-            vars(one).clear()
-            vars(one).update(before)
-        for buffer, numbers in buffers:
-            buffer[...] = numbers
-        for bits, state in states:
-            bits.state = state
 
 
 # ---------------------------------------------------------------- reading what it says
@@ -295,7 +281,7 @@ def _draw_points(ax: Any, points: Array, labels: Array, wrong: Array, names: lis
         ax.scatter(
             *points[labels == k].T, s=size, color=COLOURS[k % len(COLOURS)],
             marker=MARKERS[k % len(MARKERS)], edgecolors="black", linewidths=0.5,
-            label=names[k],
+            label=shown_in_legend(names[k]),
         )  # fmt: skip
     if wrong.any():
         ax.scatter(

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from tinygrad_edu import metrics
 from tinygrad_edu.arrays import Array
-from tinygrad_edu.plotting.figures import ALARM, GREY, class_names, finished, new_axes
+from tinygrad_edu.plotting.figures import ALARM, AS_IT_IS, GREY, class_names, finished, new_axes
 from tinygrad_edu.tensor import plain
 
 __all__ = ["confusion_matrix"]
@@ -99,7 +99,8 @@ def _draw(ax: Any, counts: Array, normalize: bool, size: float) -> None:
 
 def _label(ax: Any, names: list[str], upright: bool) -> None:
     places = range(len(names))
-    ax.set(xticks=places, yticks=places, xticklabels=names, yticklabels=names)
+    ax.set_xticks(places, names, **AS_IT_IS)
+    ax.set_yticks(places, names, **AS_IT_IS)
     ax.tick_params(axis="x", rotation=90 if upright else 0)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""What the pictures share: figures that nobody has to close, colours, and the names of classes."""
+"""What the pictures share: figures that nobody has to close, colours, and names as they are."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
-__all__ = ["ALARM", "COLOURS", "GREY", "Picture", "class_names", "finished", "new_axes"]
+from tinygrad_edu.drawing.texts import one_line
+
+__all__ = [
+    "ALARM", "AS_IT_IS", "COLOURS", "GREY", "Picture", "class_names", "finished", "new_axes",
+    "shown", "shown_in_legend",
+]  # fmt: skip
 
 # Ten colours that people with any kind of colour vision tell apart: Petroff 2021, "Accessible color
 # sequences for data visualization".
@@ -18,6 +24,10 @@ COLOURS = (
 )  # fmt: skip
 ALARM = "#d6007f"  # nan, inf: what should not be there
 GREY = "#767676"  # can be read on white and on black
+
+LONGEST = 30  # letters of a name
+AS_IT_IS = {"parse_math": False, "usetex": False}  # for texts with names: two $ are no formula
+ISOLATES = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"  # fonts here have none
 
 
 class Picture(Figure):
@@ -56,7 +66,7 @@ def finished(made: Any) -> Any:
 
 
 def class_names(function: str, names: Sequence[str] | None, classes: int) -> list[str]:
-    """A name for each class: those given, or their numbers."""
+    """A name for each class, as it is shown: those given, or their numbers."""
     if names is None:
         return [str(k) for k in range(classes)]
     if isinstance(names, str) or len(names) != classes:
@@ -64,4 +74,27 @@ def class_names(function: str, names: Sequence[str] | None, classes: int) -> lis
         raise ValueError(
             f"{function}: names={given}; give a list, one for each of {classes} classes."
         )
-    return [str(name) for name in names]
+    return [shown(name) for name in names]
+
+
+def shown(name: object) -> str:
+    """A name in one line; of a long one both ends, which say more than the middle.
+
+    >>> shown("two\\nlines"), shown("layers." * 10)
+    ('two↵lines', 'layers.layers.l…layers.layers.')
+    """
+    return one_line(str(name), LONGEST).strip(ISOLATES)
+
+
+def shown_in_legend(name: object) -> str:
+    r"""The same as a label. Any `ax.legend()` makes texts of labels, so these must be harmless.
+
+    matplotlib reads $...$ as a formula and `\$` as a dollar, and leaves out what begins with _.
+
+    >>> print(shown_in_legend("$x^{$"))
+    \$x^{\$
+    """
+    label = shown(name)
+    if mpl.rcParams["text.parse_math"]:
+        label = label.replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label

@@ -17,14 +17,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.layers.layer import Layer, is_parameter
 from tinygrad_edu.layers.settings import whole
-from tinygrad_edu.plotting.figures import ALARM, COLOURS, GREY, Picture, finished
+from tinygrad_edu.plotting.figures import ALARM, AS_IT_IS, COLOURS, GREY, Picture, finished, shown
 from tinygrad_edu.tensor import Tensor, plain
 
 __all__ = ["gradient_histograms", "weight_histograms"]
 
 LARGEST = 24  # panels that one picture may have
 ACROSS = 4  # panels side by side
-LONGEST = 30  # letters of a name
 
 
 def weight_histograms(model: Layer, bins: int = 50, names: Sequence[str] | None = None) -> Picture:
@@ -53,9 +52,9 @@ def weight_histograms(model: Layer, bins: int = 50, names: Sequence[str] | None 
     for panel in panels[len(chosen) :]:
         panel.remove()
     for panel, (name, p) in zip(panels, chosen, strict=False):
-        _draw_weights(panel, f"{_shortened(name)} {p.shape}", p.data, bins)
+        _draw_weights(panel, f"{shown(name)} {p.shape}", p.data, bins)
     if note:
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, **AS_IT_IS)
     return finished(figure)
 
 
@@ -92,7 +91,7 @@ def gradient_histograms(
     figure = Picture(figsize=(8, 0.5 * len(rows) + 0.9), layout="constrained")
     panels = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
     for panel, (name, p), row, log in zip(panels, chosen, rows, logs, strict=True):
-        panel.set_ylabel(_shortened(name), rotation=0, ha="right", va="center", fontsize=9)
+        panel.set_ylabel(shown(name), rotation=0, ha="right", va="center", fontsize=9, **AS_IT_IS)
         _draw_gradients(panel, p, row, log, edges)
     _finish_rows(figure, panels, edges, note)
     return finished(figure)
@@ -116,9 +115,9 @@ def _chosen(
     left_out = known[half:-half] if len(known) > LARGEST else []
     if not left_out:
         return known, ""
+    first, last = shown(left_out[0][0]), shown(left_out[-1][0])
     note = (
-        f"{LARGEST} of {len(known)} parameters; left out: {left_out[0][0]} to {left_out[-1][0]} "
-        "(names=[...] chooses)"
+        f"{LARGEST} of {len(known)} parameters; left out: {first} to {last} (names=[...] chooses)"
     )
     return known[:half] + known[-half:], note
 
@@ -140,12 +139,6 @@ def _of_names(
 
 def _is_of(name: str, wanted: str) -> bool:
     return name == wanted or name.startswith(f"{wanted}.")
-
-
-def _shortened(name: str) -> str:
-    """A long name without its middle: both ends say more."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}"
 
 
 # ---------------------------------------------------------------- their numbers
@@ -204,7 +197,7 @@ def _draw_weights(ax: Any, title: str, data: Array, bins: int) -> None:
         ax.axvline(0, color=GREY, linewidth=0.8)
     with np.errstate(all="ignore"):  # numbers of 1e200 have no variance in float64
         title += f"\nmean {x.mean():.2g}, std {x.std():.2g}, {values.zeros}" if x.size else "\n"
-    ax.set_title(title, fontsize=8, loc="left")
+    ax.set_title(title, fontsize=8, loc="left", **AS_IT_IS)
     ax.tick_params(labelsize=7)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -255,4 +248,4 @@ def _finish_rows(figure: Picture, panels: Array, edges: Array, note: str) -> Non
     last.tick_params(axis="x", length=3)
     last.set_xlabel("|g|")
     if note:
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, **AS_IT_IS)

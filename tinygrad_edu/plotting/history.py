@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from tinygrad_edu.plotting.figures import Picture, finished
+from tinygrad_edu.plotting.figures import AS_IT_IS, Picture, finished, shown, shown_in_legend
 
 __all__ = ["plot_history"]
 
@@ -33,7 +33,7 @@ def plot_history(history: Any, ax: Any = None) -> Any:
     panels = figure.subplots(1, len(names), squeeze=False)
     for panel, name in zip(panels[0], names, strict=True):
         _curves(panel, history, name, "C0", several=False)
-        panel.set_title(name)
+        panel.set_title(shown(name), **AS_IT_IS)
     return finished(figure)
 
 
@@ -43,7 +43,7 @@ def _curves(ax: Any, history: Any, name: str, color: str, several: bool) -> None
     marker = "o" if len(epochs) < 3 else None  # one point makes no line
     for key, style, words in ((name, "-", "training"), (f"val_{name}", "--", "validation")):
         if key in history.history:
-            label = key if several else words
+            label = shown_in_legend(key) if several else words
             values = history.history[key]
             ax.plot(epochs, values, style, color=color, marker=marker, label=label)
     ax.set_xlabel("epoch")

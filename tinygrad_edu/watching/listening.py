@@ -94,17 +94,19 @@ def _open(ear: _Ear) -> None:
 
 def _close(ear: _Ear) -> None:
     with _lock:
-        _ears[:] = [known for known in _ears if known() not in (ear, None)]
+        _ears[:] = [known for known in tuple(_ears) if known() is not ear]
         _put_back()
 
 
 def _put_back() -> None:
     """The methods themselves, unless somebody listens."""
     with _lock:
-        replaced = [] if _open_ears() else [*_methods()]
-        for owner, name, _ in reversed(replaced):
+        _ears[:] = [known for known in tuple(_ears) if known() is not None]
+        methods = [] if _ears else [*_methods()]
+        for owner, name, _ in reversed(methods):
             method = vars(owner)[name]
-            setattr(owner, name, getattr(method, STANDS_FOR, method))
+            if hasattr(method, STANDS_FOR):
+                setattr(owner, name, getattr(method, STANDS_FOR))
 
 
 def _telling(method: Callable[..., Any], moment: str) -> Callable[..., Any]:
