@@ -111,11 +111,11 @@ def test_a_layer_has_a_line_for_each_parameter(small):
     assert logits.name is None
     model.unused = leaf([1.0])
     parameters = dict(model.named_parameters())
-    parameters["layers.0.bias"].requires_grad = False
+    parameters["layers.0.bias"].requires_grad = False  # later, so its gradient is there
     lines = tg.explain(model, of=loss).splitlines()
     assert [line.split(",")[0] for line in lines] == list(parameters)
     assert "unused, shape (1,): no gradient, it was not used" in lines
-    assert "layers.0.bias, shape (6,): no gradient, it is frozen" in lines
+    assert any(line.startswith("layers.0.bias, shape (6,): ‖") for line in lines)
     size = np.linalg.norm(tg.grad(loss, parameters["layers.2.bias"]).data)
     assert f"layers.2.bias, shape (3,): ‖{size:.4g}‖, through logits" in lines
 
@@ -135,11 +135,150 @@ def test_lines_are_shown_where_they_were_noted():
     assert "trace_lines" not in text
 
 
-def test_a_hook_is_mentioned():
+def test_a_layer_that_was_frozen_then_or_is_now():
+    layer = tg.layers.Linear(2, 1, rng=0)
+    layer.weight.requires_grad = False
+    loss = layer(np.ones((3, 2))).sum()
+    assert "weight, shape (2, 1): no gradient, it is frozen" in tg.explain(layer, of=loss)
+    layer.weight.requires_grad = True
+    text = tg.explain(layer, of=loss)
+    assert "no gradient, it was frozen when the loss was computed" in text
+
+
+def test_frozen_and_thawed_since():
+    """The graph decides, not what is wanted now."""
+    p, q = tg.Tensor(np.ones(2, "float32"), name="p"), leaf([1.0, 1.0], "q", "float32")
+    loss = (p * q).sum()
+    p.requires_grad, q.requires_grad = True, False
+    with pytest.raises(ValueError, match="p required no grad when the loss was computed"):
+        tg.explain(p, of=loss)
+    assert "q.grad = ‖1.414‖" in tg.explain(q, of=loss)
+
+
+# ---------------------------------------------------------------- the gradient that is shown
+
+
+def test_a_hook_that_changes_the_gradient_is_named():
+    h = leaf([1.0, 2.0], "h", "float32")
+    k = h * 3
+    k.name = "k"
+    hook = k.register_hook(lambda g: g * 100)
+    loss = (k * k).sum()
+    text = tg.explain(h, of=loss, index=0)
+    assert "together: h.grad[0] = 1800" in text
+    assert "a hook on k changed it, so it is not the slope; without hooks:" in text
+    assert "moved a little, h[0] changes the loss by 18 times that: as the rules say" in text
+    whole = tg.explain(h, of=loss)
+    assert "a hook on k changed it" in whole and "2 of 2 compared: the gradient agrees" in whole
+    hook.remove()
+    k.register_hook(lambda g: None)
+    assert "hook" not in tg.explain(h, of=loss)
+    assert "a hook of yours then had a look at it, and did not change it" in tg.explain(k, of=loss)
+
+
+def test_a_gradient_that_overflows_or_is_rounded_to_nothing():
+    x = leaf([100.0, 99.0], "x", "float32")
+    with np.errstate(all="ignore"):
+        e = tg.exp(x)
+        loss = -(e / e.sum())[0]
+    text = " ".join(tg.explain(x, of=loss).split())
+    assert "nan in float32; in float64 2 of 2 compared: the gradient agrees" in text
+    text = " ".join(tg.explain(x, of=loss, index=0).split())
+    assert "nan in float32; in float64 it is -0.196611933, and agrees: moved a little" in text
+    x = leaf([100.0, 1.0], "x", "float32")
+    with np.errstate(all="ignore"):
+        e = tg.exp(x)
+        loss = -(e / e.sum())[0]  # its derivative is beyond all digits of a loss of -1
+    text = " ".join(tg.explain(x, of=loss, index=0).split())
+    assert re.search(r"nan in float32; in float64 it is \S+; slopes: the loss is too large", text)
+    x = leaf([1.0, 2.0], "x", "float16")
+    text = tg.explain(x, of=((x * 1e-4) * 1e-4).sum(), index=0)
+    assert "rounded to 0 in float16; in float64 it is 1e-08, and agrees: moved a" in text
+
+
+def test_another_number_that_is_infinite_hides_no_mistake():
+    @tg.differentiable
+    def bad(x):
+        """z = 2 * x        dx = 7 * g"""
+        return 2 * x, lambda g: 7 * g
+
+    x = leaf([0.0, 4.0], "x")
+    text = tg.explain(x, of=(tg.sqrt(x) + bad(x)).sum(), index=1)
+    assert "changes the loss by 2.25 times that: but the rules say 7.25" in text
+    x = leaf([1.0, 2.0], "x")
+    assert "slopes: the loss is too large" in tg.explain(x, of=bad(x).sum() + 1e12, index=0)
+
+
+def test_nothing_to_compare():
+    x = leaf(np.zeros((0, 3)), "x")
+    assert "there is nothing to compare: it is empty" in tg.explain(x, of=x.sum() + leaf(1.0))
+
+
+# ---------------------------------------------------------------- true shapes, many uses
+
+
+def test_shapes_are_a_true_equation_or_absent():
+    m, v, batch = leaf(np.ones((2, 3)), "m"), leaf(np.ones(3), "v"), leaf(np.ones((4, 2, 3)), "b")
+    of_vector = tg.explain(m, of=(m @ v).sum())
+    assert "in shapes" not in of_vector
+    assert "as for matrices: a vector is one row on the left of @, one column" in of_vector
+    assert "as for matrices: a vector" in tg.explain(v, of=v @ v)
+    w = leaf(np.ones((3, 5)), "w")
+    loss = (batch @ w).sum()
+    assert "in shapes: (4, 2, 5) @ (3, 5).T -> (4, 2, 3)" in tg.explain(batch, of=loss)
+    assert "in shapes" not in (text := tg.explain(w, of=loss))
+    assert "this for each matrix of the batch, and what is shared is summed" in " ".join(
+        text.split()
+    )
+
+
+def test_a_rule_without_a_formula_has_no_shapes():
+    @tg.differentiable
+    def twice(x):
+        """Two of them."""
+        return 2 * x, lambda g: 2 * g
+
+    x = leaf([1.0, 2.0], "x")
+    assert "in shapes" not in tg.explain(x, of=twice(x).sum())
+
+
+def test_a_tensor_called_g_is_not_the_gradient():
+    g, w = leaf(np.full((2, 2), 5.0), "g"), leaf(np.ones((2, 2)), "w")
+    z = g @ w
+    z.name = "out"
+    text = tg.explain(w, of=z.sum(), index=(0, 0))
+    assert "g[0, 0] * out.grad[0, 0] + g[1, 0] * out.grad[1, 0]" in text
+    assert "       out.grad = ‖2‖, came back through sum" in text
+    text = tg.explain(g, of=(g * 2).sum(), index=(0, 0))
+    assert "multiply.grad[0, 0] * 2" in text
+
+
+def test_of_many_uses_the_first_and_the_largest_are_told():
+    x = leaf(1.0, "x")
+    loss = tg.Tensor(0.0)
+    for i in range(300):
+        loss = loss + x * (1000.0 if i == 200 else 1.0)
+    lines = tg.explain(x, of=loss).splitlines()
+    assert len(lines) < 60
+    assert any(line.startswith("201. ") for line in lines) and lines[1].startswith("1. ")
+    assert "and 288 more, which together are 288" in lines
+    assert any(line.startswith("together: x.grad = 1 + 1 + 1 + 1 + ... + ") for line in lines)
+
+
+def test_of_many_inputs_a_few_are_named():
+    xs = [leaf([float(i)], f"x{i}") for i in range(500)]
+    text = " ".join(tg.explain(tg.concatenate(xs).sum()).split())
+    assert "x8, x9, ... and 490 more end to end" in text
+    assert "x11.grad += the stretch of g that it fills (1)" in text and ", ... and 488 more" in text
+    assert "x12.grad" not in text
+
+
+def test_a_hook_that_only_looks_changes_nothing():
     x = leaf(2.0, "x")
-    x.register_hook(lambda g: 10 * g)
+    seen = []
+    x.register_hook(seen.append)
     text = tg.explain(x, of=x * 3)
-    assert "a hook of yours then had a look at it" in text
+    assert "a hook of yours then had a look at it, and did not change it" in text and seen
 
 
 # ---------------------------------------------------------------- all steps

@@ -12,24 +12,36 @@ import difflib
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.arrays import Array
+from tinygrad_edu.chain import walk
 from tinygrad_edu.graph.naming import variables
-from tinygrad_edu.graph.replay import Replay, compare
+from tinygrad_edu.graph.replay import (
+    TOO_LARGE,
+    UNSETTLED,
+    Replay,
+    compare,
+    judged,
+    largest_finite,
+    rounded,
+)
 from tinygrad_edu.graph.simplify import collapse, levels
 from tinygrad_edu.graph.terms import entry, written_out
 from tinygrad_edu.graph.trace import Edge, Graph, Node, trace
 from tinygrad_edu.graph.wording import (
     backward_rule,
-    backward_shapes,
     called,
     forward_rule,
+    gradient_name,
     norm,
     number,
     sentence,
+    shapes_told,
+    size,
 )
 from tinygrad_edu.layers.layer import Layer
 from tinygrad_edu.printed import Printed
@@ -38,6 +50,7 @@ from tinygrad_edu.tensor import Tensor
 __all__ = ["explain"]
 
 MOST = 60  # steps that are told one by one; of more, layers are told as one
+USES = 12  # of a tensor that are written out; of more, these many are chosen
 ENTRIES = 16  # numbers of a tensor that are compared with slopes
 WITHIN = re.compile(r" (?=\+=|[*/@=(])|(?<=\+=) |(?<=[*/@=]) |(?<=\d,) (?=\d)")  # no break here
 
@@ -139,7 +152,6 @@ class _Explaining:
         self.root, self.graph, self.known = root, graph, known
         self.tensors = {key: t for t, key in graph.keys.items()}
         self.replay = Replay(root)
-        self.gradients = self.replay.gradients()
 
     # Finding what is meant.
 
@@ -156,17 +168,24 @@ class _Explaining:
 
     def node_of(self, x: Tensor) -> Node:
         """Its node; or an error that says why it has no gradient."""
+        node = self.graph.nodes.get(self.graph.keys.get(x, ""))
+        if node is not None and node.gradient is not None:
+            return node
+        if node is not None and x.requires_grad:
+            raise ValueError(
+                f"explain: {self.described(x)} required no grad when the loss was computed, "
+                "or what used it hands none back, so no gradient was computed for it. It requires "
+                "grad now: compute the loss again."
+            )
         if not x.requires_grad:
             raise ValueError(
                 f"explain: {self.described(x)} does not require grad, so no gradient was computed "
                 "for it. Make it with requires_grad=True, and compute the loss again."
             )
-        if x not in self.graph.keys:
-            raise ValueError(
-                f"explain: nothing of the loss was computed from {self.described(x)}, so its "
-                f"gradient is not 0, there is none. {self._cut_off(x)}"
-            )
-        return self.graph.nodes[self.graph.keys[x]]
+        raise ValueError(
+            f"explain: nothing of the loss was computed from {self.described(x)}, so its "
+            f"gradient is not 0, there is none. {self._cut_off(x)}"
+        )
 
     def described(self, x: Tensor) -> str:
         return x.name or self.known.get(x) or f"this tensor of shape {x.shape}"
@@ -190,14 +209,15 @@ class _Explaining:
     def of_layer(self, layer: Layer) -> Iterator[str]:
         """A line for every parameter."""
         for name, p in layer.named_parameters():
-            if not p.requires_grad or p not in self.graph.keys:
+            node = self.graph.nodes.get(self.graph.keys.get(p, ""))
+            if node is None or node.gradient is None:
                 why = "is frozen" if not p.requires_grad else "was not used"
+                if node is not None and p.requires_grad:
+                    why = "was frozen when the loss was computed"
                 yield f"{name}, {_shape(p.shape)}: no gradient, it {why}"
                 continue
-            key = self.graph.keys[p]
-            through = ", ".join(self.graph.nodes[e.target].name for e in self.graph.out_of(key))
-            size = norm(self.graph.nodes[key].gradient)
-            yield f"{name}, {_shape(p.shape)}: {size}, through {through}"
+            through = _few(self.graph.nodes[e.target].name for e in self.graph.out_of(node.key))
+            yield f"{name}, {_shape(p.shape)}: {norm(node.gradient)}, through {through}"
 
     def of_tensor(self, x: Tensor, at: tuple[int, ...] | None) -> Iterator[str]:
         """The sum, its terms, where they are from, and the check."""
@@ -210,12 +230,17 @@ class _Explaining:
             f"the sum of {len(uses)} contributions" if uses[1:] else "what its one use hands back"
         )
         yield f"{node.name}, {_shape(node.shape)}: its gradient is {sum_of}"
-        for i, edge in enumerate(uses, start=1):
-            yield from self._use(f"{i}. " if uses[1:] else "", edge, at)
+        told = _chosen(uses)
+        for i in told:
+            yield from self._use(f"{i + 1}. " if uses[1:] else "", uses[i], at)
+        if len(told) < len(uses):
+            rest: Any = sum(e.contribution for i, e in enumerate(uses) if i not in told)
+            yield f"and {len(uses) - len(told)} more, which together are {norm(rest)}"
         yield self._together(node, uses, at)
-        if node.hooked:
-            yield "a hook of yours then had a look at it, and may have changed it"
-        yield self._check(x, node, at)
+        if x.size == 0:
+            yield "there is nothing to compare: it is empty"
+        else:
+            yield from self._check(x, node, at)
         if not any(other.where for other in self.graph.nodes.values()):
             yield "(computed inside `with tg.trace_lines():`, it would name your lines, too)"
 
@@ -231,17 +256,19 @@ class _Explaining:
         g: Any = target.gradient
         rule = backward_rule(self.graph, edge) or "its share of g"
         yield f"{indent}{rule} = {norm(dx)}"
-        if dx.ndim or g.ndim:
-            yield f"{indent}in shapes: {backward_shapes(self.graph, edge)} -> {dx.shape}"
         pullback = self._pullback(edge, t)
         with np.errstate(all="ignore"):
             given = np.shape(pullback(g))
             written = [] if at is None else written_out(self.graph, edge, t, g, pullback, at)
+        shapes = shapes_told(self.graph, edge, given) if dx.ndim or g.ndim else ""
+        yield from (f"{indent}{line}" for line in [shapes] if line)
         yield from (f"{indent}{line}" for line in _summed(dx.shape, given))
         if at is not None:
             yield f"{indent}{entry('at ', at)}:" if at else f"{indent}that is:"
             yield from (f"{indent}    {line}" for line in written)
-        yield f"{indent}g = {called(target)}.grad = {norm(g)}, {self._origin(target)}"
+        whole = f"{called(target)}.grad"
+        known = "g = " if gradient_name(self.graph, target) == "g" else ""
+        yield f"{indent}{known}{whole} = {norm(g)}, {self._origin(target)}"
 
     def _pullback(self, edge: Edge, t: Tensor) -> Any:
         """What the op of t hands on to this use of an input."""
@@ -253,28 +280,35 @@ class _Explaining:
         """Where a gradient came from: the ops on the shortest way from the loss."""
         if node.key == self.graph.result:
             return "where the walk begins"
-        way = self._way(node.key)
         several = " (the shortest of several ways)" if len(self.graph.out_of(node.key)) > 1 else ""
-        return f"came back through {' <- '.join(_shortened(way))}{several}"
+        return f"came back through {' <- '.join(_shortened(self._way(node.key)))}{several}"
 
     def _way(self, key: str) -> list[str]:
         """The names of what was made from a tensor, step by step, up to the result."""
-        came: dict[str, str] = {key: ""}
-        waiting = [key]
+        way = []
+        while key != self.graph.result:
+            key = self.towards[key]
+            way.append(self.graph.nodes[key].title)
+        return way
+
+    @cached_property
+    def towards(self) -> dict[str, str]:
+        """The next tensor on the shortest way from each to the result."""
+        found: dict[str, str] = {}
+        waiting = [self.graph.result]
         for here in waiting:  # grows while it is gone through: the nearest first
-            for edge in self.graph.out_of(here):
-                if edge.target not in came:
-                    came[edge.target] = here
-                    waiting.append(edge.target)
-        way, here = [], self.graph.result
-        while here != key:
-            way.append(self.graph.nodes[here].title)
-            here = came[here]
-        return way[::-1]
+            for edge in self.graph.into(here):
+                if edge.source not in found:
+                    found[edge.source] = here
+                    waiting.append(edge.source)
+        return found
 
     def _together(self, node: Node, uses: list[Edge], at: tuple[int, ...] | None) -> str:
         """The equation of the sum: all contributions, and what they make."""
-        parts = _shortened([_part(edge.contribution, at) for edge in uses])
+        parts = [_part(x, at) for x in [e.contribution for e in uses[:9]]]
+        if len(uses) > 8:
+            last = [_part(e.contribution, at) for e in uses[-3:]]
+            parts = [*parts[:4], "...", *last]
         whole = _part(node.gradient, at)
         name = entry(f"{called(node)}.grad", at or ())
         if len(uses) == 1:
@@ -283,24 +317,71 @@ class _Explaining:
             return f"together: {name} = {' + '.join(parts)} = {whole}"
         return f"together: {name} = {whole}, the sum of {', '.join(parts)}, number by number"
 
-    def _check(self, x: Tensor, node: Node, at: tuple[int, ...] | None) -> str:
+    def _check(self, x: Tensor, node: Node, at: tuple[int, ...] | None) -> Iterator[str]:
         """How the gradient compares with slopes, of some numbers or of one."""
-        shown: Array = node.gradient  # type: ignore[assignment]
-        g = self.gradients[x]
+        plain = self._without_hooks(x, node)
+        hooked = not np.array_equal(plain, node.gradient, equal_nan=True)  # type: ignore[arg-type]
+        if hooked:
+            yield f"{self._hooks(node)} changed it, so it is not the slope; without hooks:"
+        elif node.hooked:
+            yield "a hook of yours then had a look at it, and did not change it"
         if at is None:
-            return compare(self.replay, x, g, shown, ENTRIES)[0].text
+            found = compare(self.replay, x, plain, ENTRIES)[0]
+            yield found._replace(hooked=False).text
+        else:
+            yield self._of_one(x, plain, entry(called(node), at), at)
+
+    def _without_hooks(self, x: Tensor, node: Node) -> Array:
+        """The gradient that the rules alone give."""
+        if not any(other.hooked for other in self.graph.nodes.values()):
+            return node.gradient  # type: ignore[return-value]
+        with np.errstate(all="ignore"):
+            steps = walk(self.root, np.ones_like(self.root.data), hooks=False)
+            return next(g for t, g, _ in steps if t is x)
+
+    def _hooks(self, node: Node) -> str:
+        """Whose hooks lie on the way back to a tensor."""
+        above = {node.key: node}
+        waiting = [node.key]
+        for here in waiting:
+            for edge in self.graph.out_of(here):
+                if edge.target not in above:
+                    above[edge.target] = self.graph.nodes[edge.target]
+                    waiting.append(edge.target)
+        names = [other.name for other in above.values() if other.hooked]
+        return f"a hook on {_few(names)}" if len(names) == 1 else f"hooks on {_few(names)}"
+
+    def _of_one(self, x: Tensor, plain: Array, name: str, at: tuple[int, ...]) -> str:
+        """How one number of the gradient compares with the slope."""
+        whole = self.replay.gradient(x)
+        g, largest = float(whole[at]), largest_finite(whole)
         place = int(np.ravel_multi_index(at, x.shape)) if at else 0
-        scale = float(np.abs(g).max())
-        (slope,) = self.replay.slopes(x, [place], scale)
-        name = entry(called(node), at)
-        if not slope.smooth(scale):
-            return (
+        (slope,) = self.replay.slopes(x, [place], largest)
+        found = judged(slope, g, largest, self.replay.least(x))
+        _, off = rounded(plain[at], g, largest, self.replay.coarsest)
+        first = f"{off}; in float64 it is {g:.9g}" if off else ""
+        if found == "kink":
+            told = (
                 f"slopes: a kink lies at {name}: the loss has slope {slope.below:.6g} below and "
                 f"{slope.above:.6g} above"
             )
-        agrees = abs(slope.value - g[at]) <= 1e-6 * scale + slope.noise
-        verdict = "as the rules say" if agrees else f"but the rules say {g[at]:.9g}"
-        return f"moved a little, {name} changes the loss by {slope.value:.9g} times that: {verdict}"
+        elif found in ("unsettled", "hidden"):
+            told = f"slopes: {UNSETTLED if found == 'unsettled' else TOO_LARGE}"
+        else:
+            told = f"moved a little, {name} changes the loss by {slope.value:.9g} times that"
+        if found == "differs":
+            return f"{told}: but the rules say {g:.9g}"
+        if found == "agrees":
+            return f"{first}, and agrees: {told}" if off else f"{told}: as the rules say"
+        return f"{first}; {told}" if off else told
+
+
+def _chosen(uses: list[Edge]) -> list[int]:
+    """The places of those that are told: of many, the first few and the largest few."""
+    if len(uses) <= USES:
+        return list(range(len(uses)))
+    by_size = sorted(range(len(uses)), key=lambda i: -size(uses[i].contribution))  # type: ignore[arg-type]
+    return sorted({*range(USES // 2), *[i for i in by_size if i >= USES // 2][: USES // 2]})
 
 
 def _summed(shape: tuple[int, ...], given: tuple[int, ...]) -> Iterator[str]:

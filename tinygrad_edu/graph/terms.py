@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_edu.arrays import Array
 from tinygrad_edu.graph.trace import Edge, Graph
-from tinygrad_edu.graph.wording import backward_rule, called, number
+from tinygrad_edu.graph.wording import backward_rule, called, gradient_name, number
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["written_out"]
@@ -40,7 +40,8 @@ def written_out(
     Of a use of a tensor by the op that made t, whose gradient is g. The number alone where too many
     entries of g count, one by one.
     """
-    terms = _of_matrices(graph, edge, g, at) or _of_slopes(edge, t, g, pullback, at)
+    g_name = gradient_name(graph, graph.nodes[edge.target])
+    terms = _of_matrices(graph, edge, g, at) or _of_slopes(edge, t, g, g_name, pullback, at)
     total = number(edge.contribution[at])  # type: ignore[index]
     if not terms:
         return [f"= {total}"]
@@ -57,7 +58,9 @@ def _of_matrices(graph: Graph, edge: Edge, g: Array, at: Index) -> list[Term]:
         return []
     left, left_turned, right, right_turned = rule.groups()
     used = {e.slot: graph.nodes[e.carries] for e in graph.into(edge.target)}
-    names = {slot: called(node) for slot, node in used.items()} | {"g": "g"}
+    names = {slot: called(node) for slot, node in used.items()} | {
+        "g": gradient_name(graph, graph.nodes[edge.target])
+    }
     values: dict[str, Any] = {slot: node.value for slot, node in used.items()} | {"g": g}
     if not {left, right} <= values.keys() or {np.ndim(values[left]), np.ndim(values[right])} != {2}:
         return []  # a number of Python's, or rows that are no matrix
@@ -71,7 +74,9 @@ def _of_matrices(graph: Graph, edge: Edge, g: Array, at: Index) -> list[Term]:
     return terms
 
 
-def _of_slopes(edge: Edge, t: Tensor, g: Array, pullback: Any, at: Index) -> list[Term]:
+def _of_slopes(
+    edge: Edge, t: Tensor, g: Array, g_name: str, pullback: Any, at: Index
+) -> list[Term]:
     """The terms of any rule: each entry of g, times what it alone would hand on."""
     shape = edge.contribution.shape  # type: ignore[union-attr]  # there is one
     one_by_one = t.op.rule.__module__.endswith(ONE_BY_ONE) and shape == t.shape
@@ -83,7 +88,7 @@ def _of_slopes(edge: Edge, t: Tensor, g: Array, pullback: Any, at: Index) -> lis
         one[place] = 1
         slope = _share(np.asarray(pullback(one)), shape, at)
         if slope or one_by_one:
-            terms.append(Term((entry("g", place), _signed(slope)), (float(g[place]), slope)))
+            terms.append(Term((entry(g_name, place), _signed(slope)), (float(g[place]), slope)))
     return terms
 
 

@@ -7,10 +7,11 @@ was set to. Nothing is written a second time.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from tinygrad_edu.graph.trace import Edge, Graph, Node, Step
 from tinygrad_edu.rules import Op
 
 __all__ = [
-    "backward_rule", "backward_shapes", "broadcasts", "called", "forward_rule", "norm", "number",
-    "pieces", "sentence", "shape", "size",
+    "backward_rule", "backward_shapes", "broadcasts", "called", "forward_rule", "gradient_name",
+    "norm", "number", "pieces", "sentence", "shape", "shapes_told", "size",
 ]  # fmt: skip
 
+MANY = 12  # names in a row
 NOT_GIVEN = {"weights": "1/n", "low": "-inf", "high": "inf"}  # what stands for these if left out
 
 
@@ -43,7 +45,7 @@ def pieces(op: Op) -> dict[str, str]:
 
 def forward_rule(graph: Graph, node: Node) -> str:
     """What was computed, with the real names: "h @ fc2.weight + fc2.bias"."""
-    used = ", ".join(dict.fromkeys(called(_carried(graph, edge)) for edge in graph.into(node.key)))
+    used = _listed(dict.fromkeys(called(_carried(graph, edge)) for edge in graph.into(node.key)))
     if node.op is None:
         return f"{_layer(node)}({used})" if node.kind == "layer" else ""
     formula = pieces(node.op).get("z", "")
@@ -67,6 +69,63 @@ def backward_shapes(graph: Graph, edge: Edge) -> str:
     """The same with shapes for the names: "(5, 6) @ (3, 6).T"."""
     node = graph.nodes[edge.target]
     return _named(backward_rule(graph, edge, names=False), graph, node, _shape)
+
+
+def shapes_told(graph: Graph, edge: Edge, given: tuple[int, ...]) -> str:
+    """ "in shapes: (5, 6) @ (3, 6).T -> (5, 3)", where that is true; `given` is what came out.
+
+    A rule with @ is written for matrices. For vectors and batches, of which it is not true letter
+    by letter, it is said how it is meant.
+    """
+    text = backward_shapes(graph, edge)
+    shape = _carried(graph, edge).shape
+    pure = re.fullmatch(r"[\d\s(),@*T.]+", text)
+    made = _evaluated(text) if pure else None
+    if made is not None and made in (given, shape):
+        return f"in shapes: {text} -> {made}"
+    if "@" in text:
+        vectors = any(len(_carried(graph, e).shape) == 1 for e in graph.into(edge.target))
+        vectors = vectors and not {"weight"} & {e.slot for e in graph.into(edge.target)}
+        return (
+            "as for matrices: a vector is one row on the left of @, one column on its right"
+            if vectors
+            else "as for matrices: this for each matrix of the batch, and what is shared is summed"
+        )
+    return "" if pure or not text or ".T" in text else f"in shapes: {text} -> {shape}"
+
+
+def _evaluated(text: str) -> tuple[int, ...] | None:
+    """The shape that a product of shapes makes, such as (5, 6) @ (3, 6).T; None if it makes none.
+
+    >>> _evaluated("(5, 6) @ (3, 6).T"), _evaluated("(5,) @ (3,).T")
+    ((5, 3), None)
+    """
+    factors = re.split(r" ([@*]) ", text)
+    made: tuple[int, ...] | None = None
+    try:
+        for i in range(0, len(factors), 2):
+            turned = factors[i].endswith(".T")
+            lengths = ast.literal_eval(factors[i].removesuffix(".T"))
+            if type(lengths) is not tuple:
+                lengths = ()  # a number
+            lengths = lengths[::-1] if turned else lengths
+            if made is None:
+                made = lengths
+            elif factors[i - 1] == "*":
+                made = np.broadcast_shapes(made, lengths)
+            else:
+                made = _multiplied(made, lengths)
+    except (ValueError, SyntaxError):
+        return None
+    return made
+
+
+def _multiplied(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a product of arrays by `@`, as NumPy has it."""
+    if not left or not right or left[-1] != right[-2:][0]:
+        raise ValueError(f"{left} @ {right} is no product")
+    batch = np.broadcast_shapes(left[:-2], right[:-2])
+    return (*batch, *left[:-1][-1:], *right[-1:][: len(right) - 1])
 
 
 def broadcasts(graph: Graph, edge: Edge) -> bool:
@@ -116,12 +175,26 @@ def _names(graph: Graph, node: Node, told: Callable[[Node], str]) -> dict[str, s
     used: dict[str, list[str]] = {}
     for edge in graph.into(node.key):
         used.setdefault(_letter(edge), []).append(told(_carried(graph, edge)))
-    names = {"z": told(node)} | {letter: ", ".join(words) for letter, words in used.items()}
+    names = {"z": told(node)} | {letter: _listed(words) for letter, words in used.items()}
     if told is _shape:
         names.setdefault("g", told(node))
-    elif any("g" in words for words in [[told(node)], *used.values()]):
-        names.setdefault("g", f"{told(node)}.grad")
+    elif (g := gradient_name(graph, node)) != "g":
+        names.setdefault("g", g)
     return names
+
+
+def gradient_name(graph: Graph, node: Node) -> str:
+    """What the gradient of an op's result is called in its rules: g, unless a tensor is."""
+    tensors = (node, *(_carried(graph, edge) for edge in graph.into(node.key)))
+    return f"{called(node)}.grad" if any(called(x) == "g" for x in tensors) else "g"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names with commas between; of many, the first and how many more."""
+    known = list(names)
+    if len(known) > MANY:
+        known = [*known[: MANY - 2], f"... and {len(known) - MANY + 2:,} more"]
+    return ", ".join(known)
 
 
 def _letter(edge: Edge) -> str:
@@ -196,17 +269,24 @@ def sentence(graph: Graph, step: Step) -> str:
     if node.op is None:
         return _back_through_layer(graph, node)
     edges = [graph.edges[i] for i in step.edges]
-    told = [_handed_on(graph, edge) for edge in edges if edge.contribution is not None]
+    given = [edge for edge in edges if edge.contribution is not None]
+    told = [_handed_on(graph, edge) for edge in given[:MANY]]
+    if given[MANY:]:
+        told.append(f"... and {len(given) - MANY:,} more")
     rest = [_carried(graph, edge).name for edge in edges if edge.contribution is None]
-    none = f" ({' and '.join(rest)} {'need' if rest[1:] else 'needs'} no gradient)" if rest else ""
+    none = f" ({_all_of(rest)} {'need' if rest[1:] else 'needs'} no gradient)" if rest else ""
     return f"back through {node.title}, g = {called(node)}.grad: {', '.join(told)}{none}"
+
+
+def _all_of(names: list[str]) -> str:
+    return _listed(names) if len(names) > MANY else " and ".join(names)
 
 
 def _back_through_layer(graph: Graph, node: Node) -> str:
     """All that a collapsed layer hands on, whichever of its ops it is the turn of."""
     edges = [edge for edge in graph.into(node.key) if edge.contribution is not None]
     told = [f"{_carried(graph, edge).name}.grad += {norm(edge.contribution)}" for edge in edges]
-    return f"back through {_layer(node)}: {', '.join(told) or 'to its parameters'}"
+    return f"back through {_layer(node)}: {_listed(told) or 'to its parameters'}"
 
 
 def _layer(node: Node) -> str:
