@@ -306,7 +306,7 @@ def test_of_long_computations_layers_are_told_as_one():
     net = tg.layers.MLP(2, *[3] * 40, 1, rng=0)
     lines = tg.explain(net(np.ones((4, 2))).sum()).splitlines()
     assert lines[0].endswith("here those of layers are told as one, at depth 1")
-    assert lines[1] == "forward 1 of 2: MLP net(x) → 4×1"
+    assert lines[1] == "forward 1 of 2: MLP net(x) → shape 4×1"
     assert len(lines) == 6
 
 
@@ -392,3 +392,21 @@ def test_an_op_prints_its_maths_and_where_it_stands():
     assert [line.strip() for line in formula] == ["z = x @ w", "dx = g @ w.T", "dw = x.T @ g"]
     assert re.fullmatch(r'    File ".*linalg.py", line \d+', place)
     assert "\n" not in repr(op)
+
+
+def test_a_loss_without_a_graph_is_told_so():
+    with tg.no_grad():
+        loss = tg.Tensor(3.0, requires_grad=True) * 2
+    for x in (loss, tg.Tensor(1.0)):
+        with pytest.raises(ValueError, match="explain: this tensor was not computed from anything"):
+            tg.explain(x)
+
+
+def test_numbers_in_rules_are_not_rounded(capsys):
+    v = tg.Tensor(2.0, requires_grad=True)
+    assert "v.grad += g * 0.99999" in tg.explain(v * 0.99999)
+
+
+def test_a_shape_is_not_taken_for_a_number(capsys):
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    assert "x * 2 → shape 2" in tg.explain((x * 2).sum())

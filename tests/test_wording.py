@@ -186,8 +186,8 @@ def test_sentences_of_a_small_computation():
     loss = ((x + b) * 2.0).sum()
     graph = trace(loss)
     assert [sentence(graph, step) for step in graph.steps] == [
-        "add = x + b → 2×3",
-        "multiply = add * 2 → 2×3",
+        "add = x + b → shape 2×3",
+        "multiply = add * 2 → shape 2×3",
         "sum = sum of multiply_i → 24",
         "sum changes as much as sum: sum.grad = 1",
         "back through sum, g = sum.grad: multiply.grad += g (‖2.449‖)",
@@ -210,10 +210,10 @@ def test_sentences_of_collapsed_layers():
     model = tg.layers.MLP(2, 4, 1, rng=0)
     x = np.ones((5, 2))
     graph = collapse(trace(model(x).sum()), 1)
-    assert sentence(graph, graph.steps[0]) == "MLP(x) → 5×1"
+    assert sentence(graph, graph.steps[0]) == "MLP(x) → shape 5×1"
     assert sentence(graph, graph.steps[-1]) == "back through MLP: to its parameters"
     inner = collapse(trace(model(x).sum()), 2)
-    assert sentence(inner, inner.steps[1]) == "ReLU layers.1(layers.0) → 5×4"
+    assert sentence(inner, inner.steps[1]) == "ReLU layers.1(layers.0) → shape 5×4"
     doubled = collapse(trace(model(leaf(x, "x") * 2).sum()), 1)
     assert re.fullmatch(
         r"back through MLP: multiply.grad \+= ‖.*‖", sentence(doubled, doubled.steps[-2])

@@ -120,6 +120,8 @@ def _root(w: Any, of: Any) -> Tensor:
         raise TypeError(
             f"explain: {w!r:.60} is a {type(w).__name__}; give a Tensor, its name, or a layer."
         )
+    if of is None and isinstance(w, Tensor) and not w.requires_grad:
+        return w  # a loss without a graph, most likely: `trace` says what is missing
     if of is None:
         raise ValueError("explain: a gradient of what? Say of=loss, the number it belongs to.")
     if not isinstance(of, Tensor):

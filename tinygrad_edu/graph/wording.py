@@ -239,7 +239,7 @@ def _told(slot: str, x: Any, axis: str = "") -> str | None:
     if slot == "index":
         text = ", ".join(map(_indexed, x if isinstance(x, tuple) else (x,)))
     else:
-        text = number(x) if isinstance(x, (int, float)) else str(x)
+        text = f"{x:.15g}" if type(x) is float else str(x)
     if isinstance(x, np.ndarray) or len(text) > 24 or "array" in text:
         return None
     return f"{axis}{text}" if slot == "axis" else text
@@ -263,7 +263,7 @@ def sentence(graph: Graph, step: Step) -> str:
         return f"{node.name} changes as much as {node.name}: {node.name}.grad = 1"
     if step.phase == "forward":
         alone = node.shape == () and node.value is not None
-        what = number(node.value) if alone else shape(node.shape)
+        what = number(node.value) if alone else f"shape {shape(node.shape)}"
         made = f"{node.name} = " if node.op else ""
         return f"{made}{forward_rule(graph, node)} → {what}"
     if node.op is None:
