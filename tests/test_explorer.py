@@ -247,7 +247,7 @@ def test_what_is_said_of_an_array():
     arrays.place(np.array([0.1, 0.2, -0.3]))  # a mean of nothing but rounding
     arrays.place(np.zeros((0, 3)))
     some, rounded, nothing = arrays.packed
-    assert (some["alarm"], some["min"], some["max"]) == ("1 NaN, 1 infinite", "-4", "3")
+    assert (some["alarm"], some["min"], some["max"]) == ("1 nan, 1 infinite", "-4", "3")
     assert float(rounded["mean"]) == 0
     assert set(nothing) == {"shape"}
 
@@ -327,7 +327,7 @@ def test_levels_are_named_after_the_layers(tmp_path):
 
 def test_many_layers_make_a_short_name(page):
     names = [view["name"] for view in data_of(page(pages.deep(4)))["views"]]
-    assert names[1] == "level 2" and names[2] == "fc1, fc2"
+    assert names[1] == "4 Net" and names[2] == "fc1, fc2"
 
 
 @pytest.mark.parametrize(("depth", "opening"), [(None, 2), (1, 0), (2, 1), (3, 2), (99, 2)])
@@ -425,4 +425,10 @@ def test_what_cannot_be_replayed_is_refused_and_no_file_written(tmp_path, case):
 def test_options_without_sense_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         explore(pages.small(), tmp_path / "graph.html", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_is_no_function_that_computes_a_loss(tmp_path):
+    with pytest.raises(TypeError, match="explore: Linear is a layer; give a loss computed by it"):
+        explore(tg.layers.Linear(2, 1, rng=0), tmp_path / "graph.html")
     assert not list(tmp_path.iterdir())

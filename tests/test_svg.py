@@ -117,11 +117,34 @@ def test_lines_have_lanes_and_say_shape_and_norm():
         assert len(of_class(link, "lane", "forward")) == 1
         assert len(of_class(link, "lane", "backward")) == wanted
         beside = graph.nodes[edge.source].beside is not None
-        assert len(of_class(link, "flow", "shape")) == (not beside)
+        many = bool(graph.nodes[edge.source].shape)
+        assert len(of_class(link, "flow", "shape")) == (many and not beside)
         assert len(of_class(link, "flow", "norm")) == (wanted and not beside)
     first = of_class(root, "link")[3]
-    assert texts(first)[0] == "5×6"
-    assert texts(first)[1] == f"∇ {np.linalg.norm(graph.edges[3].contribution):.4g}"
+    norm = f"∇ {np.linalg.norm(graph.edges[3].contribution):.4g}"
+    assert texts(first) == ["5×6 ·", norm]
+    page = of_class(drawn(graph, standalone=False), "link")[3]
+    assert texts(page) == ["5×6", norm], "one after the other, in the same place"
+    assert len({text.get("x") for text in of_class(page, "flow")}) == 1
+
+
+def test_what_stands_at_a_line_is_in_one_line_and_fills_its_patch():
+    for standalone in (True, False):
+        root = drawn(graph_of(usual()), standalone=standalone)
+        pills = 0
+        for link in of_class(root, "link"):
+            flow = of_class(link, "flow")
+            assert "scalar" not in texts(link)
+            assert len(of_class(link, "pill")) == bool(flow)
+            if not flow:
+                continue
+            (pill,) = of_class(link, "pill")
+            assert len({text.get("y") for text in flow}) == 1
+            longs = [width(text.text) * 9 * 0.6 for text in flow]
+            long = sum(longs) + 9 * 0.6 * (len(flow) - 1) if standalone else max(longs)
+            assert float(pill.get("width")) == pytest.approx(long + 10, abs=0.2)
+            pills += 1
+        assert pills > 5
 
 
 def points(path):
@@ -166,6 +189,41 @@ def test_the_larger_the_gradient_the_wider_the_lane():
 
 
 # ---------------------------------------------------------------- alone, and in a page
+
+
+def test_names_of_frames_are_over_the_lines():
+    root = drawn(graph_of(usual()))
+    kinds = [child.get("class", "").split()[0] for child in root if child.tag == f"{SVG}g"]
+    assert list(dict.fromkeys(kinds)) == ["frame", "link", "heading", "box"]
+    assert kinds.count("frame") == kinds.count("heading") == 4
+    halo = "stroke: var(--halo); stroke-width: 4px; paint-order: stroke;"
+    assert f".heading text {{ fill: var(--dim); {halo} }}" in sheet()
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_lanes_begin_and_end_at_the_border_of_their_boxes(direction):
+    root = drawn(graph_of(usual()), direction=direction)
+    slanted = 0
+    for link in of_class(root, "link", "needs"):
+        source, target = link.get("data-source"), link.get("data-target")
+        for way, start, end in (("forward", source, target), ("backward", target, source)):
+            (lane,), (head,) = of_class(link, "lane", way), of_class(link, "head", way)
+            assert to_border(root, start, points(lane)[0]) < 0.2
+            assert to_border(root, end, points(head)[0]) < 0.2
+            (x0, y0), (x1, y1) = points(lane)[:2]
+            slanted += abs(x1 - x0) > 3 and abs(y1 - y0) > 3
+    assert slanted
+
+
+def to_border(root, key, point):
+    """How far a point is from the border of a box, inside or outside."""
+    card = box(root, key)
+    left, top = map(float, re.findall(r"[-\d.]+", card.get("transform")))
+    (rect,) = of_class(card, "card")
+    right, low = left + float(rect.get("width")), top + float(rect.get("height"))
+    x, y = point
+    outside = math.hypot(max(left - x, 0, x - right), max(top - y, 0, y - low))
+    return outside or min(x - left, right - x, y - top, low - y)
 
 
 def test_alone_it_brings_its_style_sheet_and_tooltips():
@@ -281,7 +339,7 @@ def test_what_is_not_finite_is_counted_and_alarms():
     w = leaf(0.0, -1.0, 2.0)
     with np.errstate(all="ignore"):
         root = drawn(graph_of(tg.log(w).sum()))
-    assert texts(of_class(box(root, "n1"), "value", "alarm")[0]) == ["1 NaN, 1 infinite"]
+    assert texts(of_class(box(root, "n1"), "value", "alarm")[0]) == ["1 nan, 1 infinite"]
     assert texts(of_class(box(root, "n0"), "gradient", "alarm")[0]) == ["1 infinite"]
     assert texts(of_class(box(root, "n2"), "value", "alarm")[0])[0] == "nan"
     assert all("alarm" in box(root, key).get("class") for key in ("n0", "n1", "n2"))
@@ -299,7 +357,7 @@ def test_a_second_call_and_aliases_say_so():
     shared = Linear(2, 2, rng=0)
     net = Sequential(shared, shared)
     root = drawn(graph_of(net(np.ones((1, 2), "f4")).sum()))
-    assert [texts(e) for e in of_class(root, "frame")] == [
+    assert [texts(e) for e in of_class(root, "heading")] == [
         ["Sequential"], ["layers.0", "Linear"], ["layers.0, call 2", "Linear"]
     ]  # fmt: skip
     assert [texts(e) for e in of_class(root, "alias")] == [["weight ↗", "2×2"], ["bias ↗", "2"]]
@@ -314,14 +372,14 @@ def test_above_150_boxes_cards_are_compact():
 
     rich, compact = drawn(chain(150)), drawn(chain(151))
     assert len(list(rich.iter(f"{SVG}image"))) == 298 and not list(compact.iter(f"{SVG}image"))
-    assert texts(box(compact, "n1")) == ["add 1", "2", "mean 2.5", "‖∇‖ 1.414"]
+    assert texts(box(compact, "n1")) == ["add", "=", "add 1", "2", "mean 2.5", "‖∇‖ 1.414"]
     heights = [float(of_class(box(r, "n1"), "card")[0].get("height")) for r in (rich, compact)]
     assert heights[1] < heights[0] / 2
 
 
 def test_lines_have_labels_as_long_as_they_are_few():
     def chain(n):
-        x = leaf(1.0)
+        x = leaf(1.0, 2.0)
         for _ in range(n):
             x = x + 1
         return drawn(graph_of(x))
@@ -380,7 +438,7 @@ def test_a_name_is_shown_as_it_is(name, standalone):
     root, plain = parts(name), parts("plain")
     shown = AWKWARD[name]
     assert shown in texts(box(root, "n0"))
-    assert texts(of_class(root, "frame")[1])[0] == one_line(f"of.{name}", 28)
+    assert texts(of_class(root, "heading")[1])[0] == one_line(f"of.{name}", 28)
     tip = box(root, "n0")[0].text if standalone else box(root, "n0").get("data-tip")
     assert tip.split("\n")[0] == one_line(name)
     parents = [[child.tag for child in e] for e in root.iter()]

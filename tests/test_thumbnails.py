@@ -157,10 +157,10 @@ def test_the_array_is_left_alone():
 
 def test_what_is_not_finite_is_counted():
     x = np.array([np.nan, np.inf, -np.inf, 1, 2])
-    assert not_finite(x) == "1 NaN, 2 infinite"
+    assert not_finite(x) == "1 nan, 2 infinite"
     assert not_finite(x[1:2]) == "1 infinite" and not_finite(x[3:]) == ""
-    assert summary(x) == "5 float64, 1 NaN, 2 infinite, mean 1.5, from 1 to 2"
-    assert summary(x[:1].repeat(3)) == "3 float64, 3 NaN"
+    assert summary(x) == "5 float64, 1 nan, 2 infinite, mean 1.5, from 1 to 2"
+    assert summary(x[:1].repeat(3)) == "3 float64, 3 nan"
 
 
 def test_a_summary_is_what_numpy_says():

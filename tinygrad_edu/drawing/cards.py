@@ -33,7 +33,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Card:
-    """What stands on a box; `name` is empty if nobody gave one, and its op says enough."""
+    """What stands on a box; `title` is empty if the name says as much."""
 
     name: str
     title: str
@@ -95,9 +95,16 @@ def _header(graph: Graph, node: Node) -> tuple[str, str]:
     inner = [graph.calls[key].name for key in node.calls[1:]]
     name = node.name.removeprefix("".join(f"{one}." for one in inner))
     title = one_line(node.title, TITLE)
-    if node.op is not None and (same := re.fullmatch(rf"{re.escape(node.op.name)}(_\d+)?", name)):
-        return "", title + (f" #{same[1][1:]}" if same[1] else "")
-    return one_line(name, NAME), title
+    return one_line(name, NAME), "" if says(name, title) else title
+
+
+def says(name: str, title: str) -> bool:
+    """Does a name say all that its op would? A number at the end is no matter.
+
+    >>> says("tanh_6", "tanh"), says("add_2", "add 1"), says("h", "tanh")
+    (True, False, False)
+    """
+    return re.sub(r"_\d+$", "", name) == title
 
 
 def frame_title(call: Call) -> tuple[str, str]:
@@ -156,7 +163,8 @@ def flows(graph: Graph, gradients: bool = True) -> list[Flow]:
     for edge, dx, length in zip(graph.edges, given, norms, strict=True):
         source, target = graph.nodes[edge.source], graph.nodes[edge.target]
         lines = [f"{one_line(source.name, 80)} → {one_line(target.name, 80)}"]
-        carried = shape(shapes.get(edge.carries, source.shape))
+        dimensions = shapes.get(edge.carries, source.shape)
+        carried = shape(dimensions) if dimensions else ""  # one number is what a line is without
         if dx is None or length is None:
             found.append(Flow(carried, "", None, False, False, lines[0]))
             continue

@@ -13,6 +13,7 @@ COLOURS = {  # name: (on white, on black)
     "ink": ("#1f2328", "#e6edf3"),
     "dim": ("#59636e", "#9198a1"),
     "hair": ("#d0d7de", "#30363d"),  # thin lines
+    "halo": ("#f1f2f4", "#161b22"),  # around what is written on frames, over the lines there
     "frame": ("#6e778112", "#9198a116"),  # see-through, so that inner frames are darker
     "forward": ("#8b949e", "#7d8590"),
     "backward": ("#c2255c", "#f0609a"),
@@ -63,8 +64,8 @@ SHEET = """
 text { font-family: var(--mono); font-size: 11px; fill: var(--ink); }
 .paper { fill: var(--paper); }
 .frame rect { fill: var(--frame); stroke: var(--hair); }
-.frame text { fill: var(--dim); }
-.frame .title, .name ~ .title, .box .note { fill: var(--dim); }
+.heading text { fill: var(--dim); stroke: var(--halo); stroke-width: 4px; paint-order: stroke; }
+.heading .title, .name ~ .title, .box .note { fill: var(--dim); }
 .card { fill: var(--paint); stroke: var(--line); stroke-width: 1.2; }
 .stripe { fill: var(--line); }
 .name { font-weight: bold; }
@@ -98,7 +99,7 @@ def sheet() -> str:
     kinds = "".join(
         f".{kind} {{ --line: var(--{kind}); --paint: var(--{kind}-card); }}\n" for kind in KINDS
     )
-    dark = f"@media (prefers-color-scheme: dark) {{ svg {{ {variables(DARK)} }} }}"
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ svg {{ {variables(DARK)} }} }}"
     return f"svg {{ --mono: {MONO}; {variables(LIGHT)} }}\n{dark}\n{kinds}{SHEET.lstrip()}"
 
 

@@ -52,9 +52,10 @@ def picture(
     rich = len(graph.nodes) <= RICH
     faces = {key: face(node.kind, said[key], rich) for key, node in graph.nodes.items()}
     flow = flows(graph, gradients)
-    layout = arrange(_boxes(graph, faces), _links(graph, flow), direction, engine)
-    parts = [_frame(graph, key, place) for key, place in layout.frames.items()]
+    layout = arrange(_boxes(graph, faces), _links(graph, flow, standalone), direction, engine)
+    parts = [_frame(key, place) for key, place in layout.frames.items()]
     parts += [_link(graph, i, one, layout, standalone) for i, one in enumerate(flow)]
+    parts += [_heading(graph, key, place) for key, place in layout.frames.items()]
     parts += [
         _box(node, said[key], faces[key], layout.boxes[key], prefix, standalone)
         for key, node in graph.nodes.items()
@@ -70,13 +71,13 @@ def _boxes(graph: Graph, faces: dict[str, Face]) -> list[Box]:
     ]
 
 
-def _links(graph: Graph, flow: list[Flow]) -> list[Link]:
+def _links(graph: Graph, flow: list[Flow], standalone: bool) -> list[Link]:
     """With room for labels, where there are not too many, and not beside an op."""
     links = []
     for edge, one in zip(graph.edges, flow, strict=True):
         wide, high = 0.0, 0.0
         if len(flow) <= LABELLED and graph.nodes[edge.source].beside is None:
-            wide, high = _label_size(one)
+            wide, high = _label_size(one, standalone)
         links.append(Link(edge.source, edge.target, wide, high))
     return links
 
@@ -100,15 +101,21 @@ def _tip(text: str, standalone: bool) -> tuple[str, str]:
 # ---------------------------------------------------------------- frames and boxes
 
 
-def _frame(graph: Graph, key: str, at: Placed) -> str:
-    name, title = frame_title(graph.calls[key])
+def _frame(key: str, at: Placed) -> str:
     x, y = at.x - at.width / 2, at.y - at.height / 2
     rect = (
         f'<rect x="{px(x)}" y="{px(y)}" width="{px(at.width)}" height="{px(at.height)}" rx="10"/>'
     )
+    return f'<g class="frame" data-call="{key}">{rect}</g>'
+
+
+def _heading(graph: Graph, key: str, at: Placed) -> str:
+    """What stands in a frame, over the lines that pass."""
+    name, title = frame_title(graph.calls[key])
+    x, y = at.x - at.width / 2, at.y - at.height / 2
     beside = x + 10 + (width(name) + 1) * LETTER * HEADER
     texts = written(name, x + 10, y + 15, "name") + written(title, beside, y + 15, "title")
-    return f'<g class="frame" data-call="{key}">{rect}{texts}</g>'
+    return f'<g class="heading" data-call="{key}">{texts}</g>'
 
 
 def _box(node: Node, card: Card, face: Face, at: Placed, prefix: str, standalone: bool) -> str:
@@ -125,6 +132,7 @@ def _box(node: Node, card: Card, face: Face, at: Placed, prefix: str, standalone
 # ---------------------------------------------------------------- lines
 
 APART = 2.0  # of each lane from the middle
+SPIKE = 2.5  # so many times as far at most, where a line runs along the border of its box
 HEAD = 7.0  # the length of an arrow's head
 THIN, THICK = 0.8, 3.4  # the lane of the smallest and of the largest gradient
 
@@ -136,11 +144,12 @@ def _link(graph: Graph, i: int, flow: Flow, layout: Layout, standalone: bool) ->
     classes += " alarm" * flow.alarm + " vanished" * (flow.strength == 0)
     attribute, element = _tip(flow.tip, standalone)
     route = layout.routes[i]
-    drawn = _lane("forward", _aside(route, -APART) if flow.wanted else route, None)
+    ends = (layout.boxes[edge.source], layout.boxes[edge.target])
+    drawn = _lane("forward", _aside(route, -APART, ends) if flow.wanted else route, None)
     if flow.wanted:
         thick = THIN + (THICK - THIN) * (flow.strength or 0)
-        drawn += _lane("backward", _aside(route, APART)[::-1], thick)
-    drawn += _label(flow, layout.labels[i])
+        drawn += _lane("backward", _aside(route, APART, ends)[::-1], thick)
+    drawn += _label(flow, layout.labels[i], standalone)
     return (
         f'<g class="{classes}" data-edge="{i}" data-source="{edge.source}" '
         f'data-target="{edge.target}"{attribute}>{element}{drawn}</g>'
@@ -161,8 +170,11 @@ def _lane(way: str, route: list[Point], thick: float | None) -> str:
     return f'<path class="lane {way}" d="{line}"{style}/><path class="head {way}" d="M{head}Z"/>'
 
 
-def _aside(route: list[Point], distance: float) -> list[Point]:
-    """The line beside a line: every corner moves along the middle of the two normals there."""
+def _aside(route: list[Point], distance: float, ends: tuple[Placed, Placed]) -> list[Point]:
+    """The line beside a line: every corner moves along the middle of the two normals there.
+
+    Where it begins and ends it moves along the border of the box.
+    """
     normals = []
     for (x0, y0), (x1, y1) in pairwise(route):
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
@@ -174,7 +186,19 @@ def _aside(route: list[Point], distance: float) -> list[Point]:
         nx, ny = before[0] + after[0], before[1] + after[1]
         scale = 2 * distance / max(nx * nx + ny * ny, 1.0)  # longer at a corner, but no spike
         moved.append((x + nx * scale, y + ny * scale))
+    moved[0] = _along(route[0], normals[0], distance, ends[0])
+    moved[-1] = _along(route[-1], normals[-1], distance, ends[1])
     return moved
+
+
+def _along(at: Point, normal: Point, distance: float, box: Placed) -> Point:
+    """A point at the border of a box, moved along it so far that a line is at this distance."""
+    (x, y), (nx, ny) = at, normal
+    to_side = abs(abs(x - box.x) - box.width / 2)
+    to_end = abs(abs(y - box.y) - box.height / 2)
+    if to_side < to_end:  # it is at the left or at the right
+        return x, y + distance * math.copysign(min(1 / max(abs(ny), 1e-9), SPIKE), ny)
+    return x + distance * math.copysign(min(1 / max(abs(nx), 1e-9), SPIKE), nx), y
 
 
 CORNER = 9.0
@@ -205,20 +229,35 @@ def _towards(a: Point, b: Point) -> Point:
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
 
 
-def _label_size(flow: Flow) -> tuple[float, float]:
-    wide = max(width(flow.shape), width(flow.norm)) * LETTER * SMALL + 10
-    return wide, LINE * (2 if flow.norm else 1) + 2.0
+# ---------------------------------------------------------------- what stands at a line
 
 
-def _label(flow: Flow, at: Point | None) -> str:
+def _label_size(flow: Flow, standalone: bool) -> tuple[float, float]:
+    """Alone, shape and norm side by side; in a page one after the other has the same place."""
+    columns = [width(text) for text in (flow.shape, flow.norm) if text]
+    if not columns:
+        return 0.0, 0.0
+    long = sum(columns) + len(BETWEEN) * (len(columns) - 1) if standalone else max(columns)
+    return long * LETTER * SMALL + 10, LINE + 2.0
+
+
+BETWEEN = " · "
+
+
+def _label(flow: Flow, at: Point | None, standalone: bool) -> str:
     """Shape and norm, on a patch of paper in the middle of the line."""
-    if at is None:
+    wide, high = _label_size(flow, standalone)
+    if at is None or not wide:
         return ""
-    (x, y), (wide, high) = at, _label_size(flow)
-    top = y - high / 2
+    x, y = at
     patch = (
-        f'<rect class="pill" x="{px(x - wide / 2)}" y="{px(top)}" width="{px(wide)}" '
+        f'<rect class="pill" x="{px(x - wide / 2)}" y="{px(y - high / 2)}" width="{px(wide)}" '
         f'height="{px(high)}" rx="6"/>'
     )
-    shape = written(flow.shape, x, top + SMALL + 1, "flow shape", "middle")
-    return patch + shape + written(flow.norm, x, top + SMALL + LINE, "flow norm", "middle")
+    y += SMALL / 2 - 1
+    if not standalone or not (flow.shape and flow.norm):
+        shape = written(flow.shape, x, y, "flow shape", "middle")
+        return patch + shape + written(flow.norm, x, y, "flow norm", "middle")
+    left, right = x - wide / 2 + 5, x + wide / 2 - 5
+    shape = written(flow.shape + BETWEEN.rstrip(), left, y, "flow shape")
+    return patch + shape + written(flow.norm, right, y, "flow norm", "end")

@@ -128,14 +128,14 @@ def _palette() -> tuple[bytes, bytes]:
 
 
 def not_finite(x: Array) -> str:
-    """How many numbers are none: "2 NaN, 1 infinite", or nothing.
+    """How many numbers are none: "2 nan, 1 infinite", or nothing.
 
     >>> not_finite(np.array([1.0, np.nan, np.inf])), not_finite(np.zeros(3))
-    ('1 NaN, 1 infinite', '')
+    ('1 nan, 1 infinite', '')
     """
     if x.dtype.kind != "f" or np.isfinite(x).all():
         return ""
-    counts = (int(np.isnan(x).sum()), "NaN"), (int(np.isinf(x).sum()), "infinite")
+    counts = (int(np.isnan(x).sum()), "nan"), (int(np.isinf(x).sum()), "infinite")
     return ", ".join(f"{count} {word}" for count, word in counts if count)
 
 

@@ -27,6 +27,7 @@ from tinygrad_edu.graph.naming import variables
 from tinygrad_edu.graph.replay import check
 from tinygrad_edu.graph.simplify import alias_leaves, fitting
 from tinygrad_edu.graph.trace import trace
+from tinygrad_edu.layers.layer import Layer
 from tinygrad_edu.modes import trace_lines
 from tinygrad_edu.tensor import Tensor
 
@@ -77,6 +78,11 @@ def explore(
 
 def _computed(loss: Any) -> Tensor:
     """The loss itself, a tensor of one number."""
+    if isinstance(loss, Layer):
+        raise TypeError(
+            f"explore: {type(loss).__name__} is a layer; give a loss computed by it. "
+            "(tg.draw(model) shows a layer by itself.)"
+        )
     if callable(loss):
         with trace_lines():
             loss = loss()

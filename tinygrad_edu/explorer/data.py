@@ -8,6 +8,7 @@ the order in which they arrive, and what the sum is after each.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,11 +54,19 @@ def views(graph: Graph, most: int) -> list[View]:
     for depth in range(1, deepest + 1):
         smaller = collapse(whole, depth)
         boxes = [node for node in smaller.nodes.values() if node.kind == "layer"]
-        name = ", ".join(dict.fromkeys(node.name for node in boxes))
         about = f"layers as boxes, level {depth} of {deepest}"
-        found.append(View(depth, name if len(name) <= SHORT else f"level {depth}", about, smaller))
+        found.append(View(depth, _level(boxes), about, smaller))
     found.append(View(deepest + 1, "all operations", "every operation as a box", whole))
     return [view for view in found if len(view.graph.nodes) <= most]
+
+
+def _level(boxes: list[Node]) -> str:
+    """What a level shows: the names of its layers, or how many of each class, or how many."""
+    kinds = Counter(node.title for node in boxes)
+    names = ", ".join(dict.fromkeys(node.name for node in boxes))
+    classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    short = [text for text in (names, classes) if len(text) <= SHORT]
+    return short[0] if short else f"{len(boxes)} layers"
 
 
 # ---------------------------------------------------------------- the data

@@ -13,7 +13,7 @@ const KEYS = {
   "+": () => zoom.by(view(), 1.25),
   "=": () => zoom.by(view(), 1.25),
   "-": () => zoom.by(view(), 0.8),
-  0: () => zoom.fit(view()),
+  0: () => fit(),
   "?": () => find("help").showModal(),
   Escape: () => hold(null),
 };
@@ -111,11 +111,21 @@ window.addEventListener("pointerup", () =>
 graph.addEventListener("click", (event) => {
   if (dragged?.far) return;
   const box = event.target.closest(".box");
-  const frame = event.target.closest(".frame");
+  const frame = event.target.closest(".frame, .heading");
   if (box) {
     roving = box.dataset.node;
     clicked(box.dataset.node);
   } else if (frame) hold(frame.dataset.call);
+});
+
+/* What the panel would say in more words is a tooltip, made when a box is first pointed at. */
+graph.addEventListener("pointerover", (event) => {
+  const key = event.target.closest(".box")?.dataset.node;
+  const shown = view().boxes.get(key);
+  if (!shown || shown.told) return;
+  shown.told = document.createElementNS("http://www.w3.org/2000/svg", "title");
+  shown.told.textContent = inOneLine(view().about.aliases[key] ?? key);
+  shown.button.append(shown.told);
 });
 
 graph.addEventListener(
@@ -179,7 +189,7 @@ function begin() {
     follow(location.hash);
     show();
   });
-  window.addEventListener("resize", () => zoom.fitted && zoom.fit(view()));
+  window.addEventListener("resize", () => zoom.fitted && fit());
   follow(location.hash);
   show();
 }

@@ -30,7 +30,7 @@ function shapeText(shape) {
 
 /* Three digits, so that a table can be read. */
 function short(x) {
-  if (!Number.isFinite(x)) return String(x);
+  if (!Number.isFinite(x)) return String(x).toLowerCase().replace("infinity", "inf");
   return x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(3)));
 }
 

@@ -45,6 +45,8 @@ def _packed(x: Array) -> dict[str, Any]:
     packed: dict[str, Any] = {"shape": x.shape}
     if x.size == 1:
         packed["norm"] = number(x)
+        if alarm := not_finite(x):
+            packed["alarm"] = alarm
     elif x.size:
         grid = pixels(x)
         packed |= _words(x)

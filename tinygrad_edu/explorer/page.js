@@ -47,31 +47,43 @@ let told = null; // the box that the panel was about last
 
 function show() {
   if (location.hash !== addressOf({})) history.replaceState(null, "", addressOf({}));
-  showViews();
+  const fitted = showViews();
   view().show(state.step, current());
   showSentence();
   showRail();
-  const box = boxInSight();
-  if (box) zoom.bring(box.box);
+  const boxes = inSight(fitted).map(({ box }) => box);
+  if (boxes.length) zoom.bring(...boxes);
   rove(view().boxes.get(roving) ?? view().boxOf(current()) ?? [...view().boxes.values()][0]);
   showPanel();
 }
 
-/* What must not be out of the window: a box that was chosen now, else where something happens. */
-function boxInSight() {
-  if (state.held !== null && state.held !== told) return view().boxOf(state.held);
-  return state.step ? view().boxOf(data.steps[state.step - 1][1]) : null;
+/* What must not be out of the window: a box that was chosen now, else those of the step. */
+function inSight(fitted) {
+  const held = state.held !== null && state.held !== told && view().boxOf(state.held);
+  if (held) return [held];
+  if (state.step) return view().touchedAt(state.step);
+  return fitted ? [...view().boxes.values()].slice(0, 1) : [];
 }
 
+/* Show the level of detail that was asked for; was it fitted into the window anew? */
 function showViews() {
-  if (seen === state.view) return;
+  const same = seen === state.view;
+  const overview = state.step === 0;
+  if (same && (!zoom.fitted || zoom.overview === overview)) return false;
+  if (!same) showView();
+  zoom.fit(view(), overview);
+  return true;
+}
+
+function showView() {
   seen = state.view;
   for (const home of document.querySelectorAll(".view"))
     home.hidden = home.dataset.view !== String(data.views[state.view].depth);
-  find("levels")
-    .querySelectorAll("button")
-    .forEach((button, place) => button.setAttribute("aria-pressed", String(place === state.view)));
-  zoom.fit(view());
+  const buttons = find("levels").querySelectorAll("button");
+  buttons.forEach((button, place) =>
+    button.setAttribute("aria-pressed", String(place === state.view)),
+  );
+  buttons[state.view].scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function phaseText(step) {
@@ -159,7 +171,11 @@ function makeRail() {
     ["aria-valuemax", total],
   ])
     rail.setAttribute(name, value);
-  for (let i = 0; i <= total; i++) rail.append(element("i", { class: phaseText(i)[0] }));
+  for (let i = 0; i <= total; i++) {
+    const [phase, text] = phaseText(i);
+    const title = i ? `${text} · ${data.nodes[data.steps[i - 1][1]].name}` : text;
+    rail.append(element("i", { class: phase, title }));
+  }
   rail.addEventListener("pointerdown", (event) => {
     rail.setPointerCapture(event.pointerId);
     slide(event);
@@ -231,11 +247,20 @@ function clicked(key) {
   else hold(state.held === node ? null : node);
 }
 
-const THEMES = ["automatic", "light", "dark"];
+/* Fit the picture into the window, and stay where something happens. */
+function fit() {
+  zoom.fit(view(), state.step === 0);
+  const boxes = inSight(true).map(({ box }) => box);
+  if (boxes.length) zoom.bring(...boxes);
+}
 
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+/* First what the screen is not: so a press is always seen; then what it is; then as it is. */
 function theme() {
   const root = document.documentElement;
-  const next = THEMES[(THEMES.indexOf(root.dataset.theme ?? "automatic") + 1) % THEMES.length];
+  const themes = ["automatic", ...(dark.matches ? ["light", "dark"] : ["dark", "light"])];
+  const next = themes[(themes.indexOf(root.dataset.theme ?? "automatic") + 1) % themes.length];
   root.dataset.theme = next;
   find("theme").setAttribute("aria-label", `Theme: ${next}`);
   find("theme").textContent = { automatic: "◐", light: "☀", dark: "☾" }[next];

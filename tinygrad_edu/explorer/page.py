@@ -78,9 +78,9 @@ def _colours() -> str:
     )
     return (
         f":root {{ {variables(LIGHT)} }}\n"
-        "@media (prefers-color-scheme: dark) "
+        "@media screen and (prefers-color-scheme: dark) "
         f"{{ :root:not([data-theme='light']) {{ {variables(DARK)} }} }}\n"
-        f":root[data-theme='dark'] {{ {variables(DARK)} }}\n{kinds}"
+        f"@media screen {{ :root[data-theme='dark'] {{ {variables(DARK)} }} }}\n{kinds}"
     )
 
 

@@ -50,6 +50,14 @@ function describe(key, step) {
   return parts;
 }
 
+/* A box in one line: its name, its shape and its formula. */
+function inOneLine(key) {
+  const call = data.calls[key];
+  if (call) return `${call.name}: ${call.title}`;
+  const { name, shape, rule } = data.nodes[key];
+  return `${rule ? `${name} = ${rule}` : name}  ·  ${shapeText(shape)}`;
+}
+
 function section(kind, title, parts) {
   return element("section", { class: kind }, element("h3", {}, title), ...parts);
 }
@@ -61,7 +69,13 @@ function paragraph(text, kind) {
 /* A link to a box, which works as any link does: it can be opened, copied, gone back from. */
 function link(key, text) {
   const name = text ?? (data.nodes[key] ?? data.calls[key]).name;
-  return element("a", { href: addressOf({ node: key }) }, element("bdi", {}, name));
+  return element("a", { href: addressOf({ node: key }) }, named(name));
+}
+
+/* A name, which can be broken after its dots. */
+function named(name) {
+  const parts = name.split(/(?<=\.)/);
+  return element("bdi", {}, ...parts.flatMap((part, i) => (i ? [element("wbr"), part] : [part])));
 }
 
 function listed(keys, between = ", ") {
@@ -71,8 +85,10 @@ function listed(keys, between = ", ") {
 // ---------------------------------------------------------------- who it is
 
 function heading(name, title) {
-  const made = element("h2", {}, element("bdi", {}, name));
-  if (title && title !== name) made.append(element("span", { class: "title" }, ` = ${title}`));
+  const made = element("h2", {}, named(name));
+  const said = name.split(".").pop().replace(/_\d+$/, "");
+  if (title && title !== name && title !== said)
+    made.append(element("span", { class: "title" }, ` = ${title}`));
   return made;
 }
 
@@ -187,7 +203,10 @@ function equation(node, step, arrived) {
   if (first) made.append(element("span", {}, `${first} more +`));
   node.terms.slice(first, last).forEach(([place, when], i) => {
     if (i) made.append(element("span", { class: "sign" }, "+"));
-    made.append(term(data.edges[place], when, step));
+    const same = node.terms.filter(
+      ([other]) => data.edges[other].target === data.edges[place].target,
+    );
+    made.append(term(data.edges[place], when, step, same.length > 1));
   });
   if (last < node.terms.length)
     made.append(element("span", {}, `+ ${node.terms.length - last} more`));
@@ -202,7 +221,7 @@ function equation(node, step, arrived) {
   return made;
 }
 
-function term(edge, when, step) {
+function term(edge, when, step, slot) {
   const state = step === when ? "current" : reached(when, step) ? "" : "pale";
   const array = data.arrays[edge.gave];
   const from = data.nodes[edge.target].name;
@@ -212,7 +231,7 @@ function term(edge, when, step) {
       ? paragraph("not yet", "quiet")
       : thumbnail(array, `contribution from ${from}`, 66, 52),
   );
-  made.append(link(edge.target));
+  made.append(element("span", {}, link(edge.target), slot ? ` · ${edge.slot}` : ""));
   if (state !== "pale" && array.pixels) made.append(element("span", {}, array.norm));
   return made;
 }
@@ -281,14 +300,17 @@ function describeLayer(key, step) {
   return parts;
 }
 
-/* What goes through the border of a layer. */
+/* What goes through the border of a layer, and what gradient has come back there. */
 function flow(keys, step) {
   const parts = keys.flatMap((key) => {
     const node = data.nodes[key];
-    const value = reached(node.born, step)
-      ? thumbnail(data.arrays[node.value], `value of ${node.name}`)
-      : paragraph("Not computed yet.", "quiet");
-    return [element("p", {}, link(key), ` ${shapeText(node.shape)}`), value];
+    const made = [element("p", {}, link(key), ` ${shapeText(node.shape)}`)];
+    if (!reached(node.born, step)) return [...made, paragraph("Not computed yet.", "quiet")];
+    made.push(numbers(node.value, `value of ${node.name}`));
+    const { array, complete } = gradientAt(node, step);
+    if (array === null) return made;
+    made.push(element("p", { class: "back" }, complete ? "its gradient" : "its gradient so far"));
+    return [...made, numbers(array, `gradient of ${node.name}`)];
   });
   return parts.length ? parts : [paragraph("Nothing.", "quiet")];
 }

@@ -72,7 +72,8 @@ class View {
 
   linked(link) {
     const { edge, source, target } = link.dataset;
-    return { link, edge: Number(edge), source, target, state: "" };
+    const shapeless = !link.querySelector(".shape");
+    return { link, edge: Number(edge), source, target, shapeless, state: "" };
   }
 
   /* When each link has carried all of its gradient, and when some. */
@@ -94,20 +95,27 @@ class View {
     const [phase] = step ? data.steps[step - 1] : ["overview"];
     const [now, hot] = step ? this.about.steps[step - 1] : [null, []];
     this.svg.setAttribute("data-phase", phase);
-    const near = new Set(
-      this.links.filter(({ edge }) => hot.includes(edge)).map(({ source }) => source),
-    );
+    const near = new Set(this.touchedAt(step).slice(1));
     for (const shown of this.boxes.values()) {
       const marks = [];
       if (!reached(shown.born, step)) marks.push("later");
       if (shown.key === now) marks.push("now");
-      if (near.has(shown.key)) marks.push("near");
+      if (near.has(shown)) marks.push("near");
       if (selected !== null && this.isOf(shown, selected)) marks.push("selected");
       this.showBox(shown, step, marks);
     }
     for (const link of this.links) this.showLink(link, step, hot.includes(link.edge));
     for (const frame of this.frames)
       frame.classList.toggle("selected", frame.dataset.call === selected);
+  }
+
+  /* The box where something happens at a step, then those that take part, an alias for its tensor. */
+  touchedAt(step) {
+    if (!step) return [];
+    const [now, hot] = this.about.steps[step - 1];
+    const sources = this.links.filter(({ edge }) => hot.includes(edge)).map(({ source }) => source);
+    const keys = [now, ...new Set(sources)];
+    return keys.map((key) => this.boxes.get(key)).filter((shown) => shown);
   }
 
   isOf(shown, selected) {
@@ -129,12 +137,16 @@ class View {
     if (gradient && gradient.array === null) marks.push("without-gradient");
     if (gradient && gradient.array !== null && !gradient.complete) marks.push("partial");
     if (node && !reached(node.born, step)) marks.push("without-value");
+    const value = node && data.arrays[node.value].alarm;
+    const wrong = gradient && gradient.array !== null && data.arrays[gradient.array].alarm;
+    if (wrong || (value && reached(node.born, step))) marks.push("alarm");
     const state = `${marks.join(" ")} ${gradient?.array}`;
     if (state === shown.state) return;
     shown.state = state;
     const kept = [...shown.box.classList].filter((name) => !MARKS.includes(name));
     shown.box.setAttribute("class", [...kept, ...marks].join(" "));
     if (gradient && gradient.array !== null) this.showGradient(shown, gradient);
+    if (gradient) shown.gradient.classList.toggle("alarm", Boolean(wrong));
   }
 
   /* The sum so far, or the whole gradient as it was drawn. */
@@ -155,6 +167,7 @@ class View {
     if (!reached(this.boxes.get(link.target)?.born ?? 0, step)) marks.push("later");
     if (!moments || !reached(moments.first, step)) marks.push("not-back");
     else if (!reached(moments.last, step)) marks.push("partly-back");
+    if (link.shapeless && (!moments || !reached(moments.last, step))) marks.push("unsaid");
     const state = marks.join(" ");
     if (state === link.state) return;
     link.state = state;
@@ -178,9 +191,11 @@ const MARKS = [
   "without-gradient",
   "without-value",
   "partial",
+  "alarm",
   "hot",
   "not-back",
   "partly-back",
+  "unsaid",
 ];
 
 // ---------------------------------------------------------------- how large it is seen
@@ -188,19 +203,28 @@ const MARKS = [
 const graph = document.getElementById("graph");
 const LARGEST = 3;
 const SMALLEST = 0.05;
-const READABLE = 0.7; // a picture is fitted to the width alone before its letters get smaller
+const WHOLE = 0.35; // an overview is not smaller than this,
+const READABLE = 0.7; // nor is what has to be read: on a narrow screen everything is
+const SCROLLED = 0.8; // the least while stepping through a picture that has to be scrolled anyway
+const narrow = window.matchMedia("(max-width: 900px)");
 
 class Zoom {
   constructor() {
     this.scale = 1;
-    this.fitted = true;
+    this.fitted = true; // by itself, not by hand
+    this.overview = true;
   }
 
-  fit(view) {
+  /* All of the picture as an overview; while stepping, if that were too small, as wide as fits. */
+  fit(view, overview) {
+    this.overview = overview;
     const wide = (graph.clientWidth - 16) / view.size.width;
     const high = (graph.clientHeight - 16) / view.size.height;
     const all = Math.min(wide, high, 1.25);
-    this.set(view, all >= READABLE ? all : Math.max(all, Math.min(wide, READABLE)));
+    const least = overview && !narrow.matches ? WHOLE : READABLE;
+    const scrolled = narrow.matches ? READABLE : SCROLLED;
+    const larger = overview ? least : Math.max(scrolled, Math.min(wide, 1));
+    this.set(view, all >= least ? all : larger);
     this.fitted = true;
   }
 
@@ -220,19 +244,47 @@ class Zoom {
     graph.scrollTop = (graph.scrollTop + y) * ratio - y;
   }
 
-  /* Scroll until a box is well inside of the window. */
-  bring(box) {
+  /* Scroll until the first box is well inside of the window, and as many others as fit with it. */
+  bring(first, ...others) {
     const home = graph.getBoundingClientRect();
-    const place = box.getBoundingClientRect();
-    const margin = Math.min(60, home.height / 6, home.width / 6);
-    const dx = beyond(place.left, place.right, home.left + margin, home.right - margin);
-    const dy = beyond(place.top, place.bottom, home.top + margin, home.bottom - margin);
+    const most = { width: graph.clientWidth - 2 * BORDER, height: graph.clientHeight - 2 * BORDER };
+    let place = placeOf(first);
+    for (const other of nearestTo(place, others.map(placeOf))) {
+      const both = union(place, other);
+      if (both.right - both.left <= most.width && both.bottom - both.top <= most.height)
+        place = both;
+    }
+    const dx = beyond(place.left, place.right, home.left, graph.clientWidth, 0.08);
+    const dy = beyond(place.top, place.bottom, home.top, graph.clientHeight, 0.3);
     if (dx || dy) graph.scrollBy({ left: dx, top: dy, behavior: calm.matches ? "auto" : "smooth" });
   }
 }
 
-/* How far to move so that one stretch lies within another. */
-function beyond(from, to, least, most) {
+const BORDER = 10; // pixels between a box and the border of the window
+
+function placeOf(box) {
+  const { left, right, top, bottom } = box.getBoundingClientRect();
+  return { left, right, top, bottom };
+}
+
+function nearestTo(place, others) {
+  const far = (other) => Math.hypot(other.left - place.left, other.top - place.top);
+  return others.sort((a, b) => far(a) - far(b));
+}
+
+function union(a, b) {
+  return {
+    left: Math.min(a.left, b.left),
+    right: Math.max(a.right, b.right),
+    top: Math.min(a.top, b.top),
+    bottom: Math.max(a.bottom, b.bottom),
+  };
+}
+
+/* How far to move so that a stretch lies in a window, this share of it away from both its ends. */
+function beyond(from, to, start, length, share) {
+  const margin = Math.max(0, Math.min(length * share, (length - (to - from)) / 2));
+  const [least, most] = [start + margin, start + length - margin];
   if (from < least) return from - least;
   return to > most ? Math.min(to - most, from - least) : 0;
 }
