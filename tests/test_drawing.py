@@ -368,3 +368,9 @@ def test_a_graph_that_a_step_made_stale_says_so():
     loss = optimizer.minimize(lambda: w * w)
     with pytest.raises(RuntimeError, match="let go by an optimizer step"):
         draw(loss)
+
+
+def test_a_line_without_words_has_no_label():
+    """An empty label, `<>`, is no HTML, and not every `dot` takes it."""
+    text = to_dot((leaf(3) * 2 + 1) * 2, gradients=False)
+    assert "->" in text and "label=<>" not in text

@@ -157,7 +157,7 @@ def _edge(
         looks["penwidth"] = f"{THIN + (THICK - THIN) * (flow.strength or 0):.2f}"
     if beside:
         looks["minlen"] = "0"
-    if labelled:
+    if labelled and (flow.shape or flow.norm):
         norm = _font(flow.norm, "alarm" if flow.alarm else "backward")
         looks["label"] = _line([_font(flow.shape, "dim"), norm], "<BR/>", MARGIN)
         looks["labeltooltip"] = looks["edgetooltip"]
