@@ -28,20 +28,19 @@ def alias_leaves(graph: Graph) -> Graph:
     [('x', 'parameter'), ('multiply', 'op'), ('x', 'alias'), ('add', 'result')]
     """
     homes = {key: node.beside for key, node in graph.nodes.items()}
-    aliases: dict[str, list[Node]] = {}  # by the op that they stand beside
+    aliases: dict[str, dict[str, Node]] = {}  # by the op that they stand beside
     edges = []
     for edge in graph.edges:
         leaf = graph.nodes[edge.source]
         if leaf.kind in LEAVES and (homes[leaf.key] or edge.target) != edge.target:
             alias = _alias(leaf, graph.nodes[edge.target])
-            if alias not in aliases.setdefault(edge.target, []):
-                aliases[edge.target].append(alias)
+            aliases.setdefault(edge.target, {})[alias.key] = alias
             edge = replace(edge, source=alias.key)
         homes[leaf.key] = homes[leaf.key] or edge.target
         edges.append(edge)
     nodes: dict[str, Node] = {}
     for key, node in graph.nodes.items():
-        nodes |= {alias.key: alias for alias in aliases.get(key, [])}
+        nodes |= aliases.get(key, {})
         nodes[key] = node
     return replace(graph, nodes=nodes, edges=edges, shown_by={key: key for key in nodes})
 

@@ -25,7 +25,7 @@ from tinygrad_edu.tensor import Tensor
 __all__ = ["Call", "Edge", "Graph", "Node", "Step", "trace"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Node:
     """A box: a tensor, or what stands for several.
 
@@ -54,7 +54,7 @@ class Node:
     inside: tuple[str, ...] = ()  # a layer: the nodes that it stands for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edge:
     """A use of `source` by the op that made `target`.
 
@@ -84,7 +84,7 @@ class Step:
     edges: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """What was computed, as `trace` found it."""
 
