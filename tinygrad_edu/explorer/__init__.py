@@ -68,8 +68,9 @@ def explore(
     known = variables()
     loss = _computed(loss)
     graph = trace(loss, known, "explore")
-    fitting(alias_leaves(graph), max_nodes, "explore")
     shown = views(graph, max_nodes)
+    if not shown:
+        fitting(alias_leaves(graph), max_nodes, "explore")  # refuses, and says why
     data = page_data(graph, shown, check(loss))
     page = whole_page(data, shown, _opening(shown, depth), engine, title)
     write_whole(path, lambda file: file.write(page))

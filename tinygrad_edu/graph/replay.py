@@ -194,12 +194,10 @@ def largest_finite(x: Array) -> float:
 
 def _recast(op: Op, args: Sequence[Any], dtype: np.dtype[Any]) -> list[Any]:
     """The arguments, with `dtype` where the op was told to make floats of another kind."""
-    names = op.rule.__code__.co_varnames[: op.rule.__code__.co_argcount]
-    found = list(args)
-    for i, (name, x) in enumerate(zip(names, args)):  # noqa: B905  *arrays have no names
-        if name == "dtype" and np.dtype(x).kind == "f":
-            found[i] = dtype
-    return found
+    return [
+        dtype if name == "dtype" and np.dtype(x).kind == "f" else x
+        for name, x in op.named(args, {})
+    ]
 
 
 # ---------------------------------------------------------------- the check of all leaves

@@ -79,7 +79,7 @@ def _of_slopes(
 ) -> list[Term]:
     """The terms of any rule: each entry of g, times what it alone would hand on."""
     shape = edge.contribution.shape  # type: ignore[union-attr]  # there is one
-    one_by_one = t.op.rule.__module__.endswith(ONE_BY_ONE) and shape == t.shape
+    one_by_one = t.op.family in ONE_BY_ONE and shape == t.shape
     if not one_by_one and t.size > FEW:
         return []
     terms = []

@@ -131,7 +131,7 @@ def _multiplied(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...
 def broadcasts(graph: Graph, edge: Edge) -> bool:
     """Did an op that works number by number use each number of this input several times?"""
     op = graph.nodes[edge.target].op
-    by_number = op is not None and op.rule.__module__.endswith(("arithmetic", "elementwise"))
+    by_number = op is not None and op.family in ("arithmetic", "elementwise")
     return by_number and _carried(graph, edge).shape != graph.nodes[edge.target].shape
 
 

@@ -20,7 +20,6 @@ from tinygrad_edu.layout.satellites import Unit
 
 __all__ = ["DotFailed", "DotTooSlow", "NoDot", "by_dot", "dot_text"]
 
-INCH = 72  # pixels
 PIECES = 6  # straight ones for a curve
 HOW_TO_INSTALL = """\
   Debian/Ubuntu  sudo apt install graphviz      Fedora  sudo dnf install graphviz
